@@ -1,0 +1,86 @@
+"""What has to be done next: pure, decided in the transaction that makes it necessary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bot.model import Event, Request, Requested, State
+
+
+class Kind(StrEnum):
+    CHECK = "check"
+    """Look the order up before anybody is asked."""
+    VERIFY = "verify"
+    """Find out whether those who clicked may approve."""
+    CANCEL = "cancel"
+    """Judge again, take a permit, send one cancel."""
+    FOLLOW_UP = "follow_up"
+    """Find out what became of a cancel."""
+    REMIND = "remind"
+    EXPIRE = "expire"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    remind_after: timedelta
+    """Zero: never."""
+    reconcile_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    kind: Kind
+    at: datetime
+    lane: str = ""
+
+
+FIRST_FOLLOW_UP = timedelta(seconds=2)
+REPEAT_AFTER = timedelta(seconds=5)
+"""Before a cancel that provably did nothing is tried once more."""
+
+
+def due(
+    before: Request | None, after: Request, events: Sequence[Event], now: datetime, timing: Timing
+) -> list[Due]:
+    """The work that `events` make necessary."""
+    work: list[Due] = []
+    if any(isinstance(event, Requested) for event in events):
+        work += [Due(Kind.CHECK, now, after.provider), Due(Kind.EXPIRE, after.expires_at)]
+    if any(not approval.verified for approval in after.approvals):
+        work.append(Due(Kind.VERIFY, now))
+    if before is None or before.state is after.state:
+        return work
+    match after.state:
+        case State.PENDING if timing.remind_after:
+            work.append(Due(Kind.REMIND, now + timing.remind_after))
+        case State.APPROVED:
+            again = REPEAT_AFTER if after.attempts else timedelta(0)
+            work.append(Due(Kind.CANCEL, now + again, after.provider))
+        case State.ACCEPTED | State.UNKNOWN:
+            work.append(Due(Kind.FOLLOW_UP, _first_look(after, now, timing), after.provider))
+        case _:
+            pass
+    return work
+
+
+def _first_look(request: Request, now: datetime, timing: Timing) -> datetime:
+    """When a look-up may be believed: at once after a complete answer, else after a quarantine that
+    is longer than the call could still have been running at the provider."""
+    outcome, permit = request.outcome, request.permit
+    if outcome is None or permit is None:
+        return now + timing.reconcile_after
+    wait = outcome.look_again
+    if request.state is State.ACCEPTED:
+        return now + (FIRST_FOLLOW_UP if wait is None else wait)
+    if outcome.settled:
+        return now + (timedelta(0) if wait is None else wait)
+    return max(now, permit.at + timing.reconcile_after)
+
+
+def next_look(runs: int, wanted: timedelta | None) -> timedelta:
+    """How long to wait before look-up number `runs` + 1: what the provider's habits ask for, else
+    2, 4, 8 … seconds up to five minutes."""
+    return wanted if wanted else min(timedelta(seconds=2 ** min(runs, 9)), timedelta(minutes=5))

@@ -1,0 +1,94 @@
+"""Which Slack messages are owed for what happened: pure, decided in the same transaction.
+
+A card is owed as "paint it again", and painted from the request as it is when Slack takes it. Replies
+in its thread and direct messages are written down word for word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bot.blocks import notices
+from bot.blocks.text import section
+from bot.blocks.thread import thread_line
+from bot.model import (
+    ENDED,
+    AttemptRefused,
+    Event,
+    OrderRead,
+    Person,
+    Request,
+    State,
+)
+from providers.contract import Facts
+
+
+class Kind(StrEnum):
+    CARD = "card"
+    REPLY = "reply"
+    DIRECT = "direct"
+    WHISPER = "whisper"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    lane: str
+    """Messages of one lane are delivered in order; lanes do not wait for each other."""
+    kind: Kind
+    request_id: str | None
+    target: str
+    body: str = ""
+
+
+OUTCOMES = ENDED | {State.NEEDS_PERSON}
+
+
+def owed(before: Request | None, after: Request, events: Sequence[Event], facts: Facts) -> list[Owed]:
+    """Everything people are to be told about `events`, in order."""
+    if all(isinstance(event, AttemptRefused) for event in events):
+        return []
+    messages = [Owed(after.id, Kind.CARD, after.id, after.channel)]
+    if line := thread_line(events, after, facts, before=before):
+        messages.append(_reply(after, line))
+    if after.state is State.PENDING and any(isinstance(event, OrderRead) for event in events):
+        messages.append(_reply(after, notices.card_call(after, facts)))
+    if before is None or before.state is not after.state:
+        messages += _direct(after, facts)
+    return messages
+
+
+def reminder(request: Request, facts: Facts) -> Owed:
+    return _reply(request, notices.reminder(request, facts))
+
+
+def asked(request: Request, facts: Facts, origin: str) -> Owed:
+    """The private answer to the requester: where it is being decided, and under which ID."""
+    return whisper(origin or request.channel, request.requester, notices.asked_notice(request, facts))
+
+
+def whisper(channel: str, person: Person, text: str) -> Owed:
+    """Something only `person` sees, where they clicked or typed."""
+    return Owed(f"whisper:{person.user}", Kind.WHISPER, None, channel, _body(user=person.user, text=text))
+
+
+def _reply(request: Request, text: str) -> Owed:
+    outcome = request.state.value if request.state in OUTCOMES else None
+    body = _body(text=text, blocks=[section(text, "line")], outcome=outcome)
+    return Owed(request.id, Kind.REPLY, request.id, request.channel, body)
+
+
+def _direct(request: Request, facts: Facts) -> list[Owed]:
+    message = notices.outcome_dm(request, facts)
+    if message is None:
+        return []
+    lane = f"direct:{request.requester.user}"
+    body = _body(text=message.text, blocks=message.blocks)
+    return [Owed(lane, Kind.DIRECT, request.id, request.requester.user, body)]
+
+
+def _body(**content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False)

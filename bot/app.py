@@ -1,0 +1,244 @@
+"""The wiring: builds each room and hands it what it needs. Nothing imports this but the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from slack_sdk.errors import SlackApiError
+
+from bot import __version__, agenda
+from bot.directory import REFRESH_EVERY, Directory
+from bot.doors import bolt
+from bot.doors.http import MAX_BODY, HttpDoor
+from bot.doors.socket import SocketDoor
+from bot.errors import ChainBroken, StorageError
+from bot.health import Health
+from bot.logs import get_logger
+from bot.outbox import Outbox, Pace, Retry, SlackPace
+from bot.settings import Settings
+from bot.slack import Identity, Slack, SlackProblem
+from bot.store import Store
+from bot.supervise import Supervisor
+from bot.worker import Deadlines, Worker
+from bot.workflow import Policy, Workflow
+from providers import ADAPTERS
+from providers.contract import Provider
+from providers.http import HttpLimits
+
+log = get_logger(__name__)
+
+ANSWER_GRACE = 5.0
+"""Seconds for payloads that are being answered, once the bot was told to stop."""
+WORK_GRACE = 18.0
+"""Seconds for provider calls under way; what is not done by then is looked up after the next start."""
+DELIVERY_GRACE = 4.0
+
+
+class SlackRefusesUs(Exception):
+    """The tokens can never work: starting again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which parts of the bot this process is."""
+
+    web: bool = True
+    worker: bool = True
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Bot:
+    """One process of the bot. `start` returns when it is ready, `stop` when everything is put away."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        transport: str = "auto",
+        roles: Roles = Roles(),
+        clock: Callable[[], datetime] = utc_now,
+        pace: Pace | None = None,
+        adapters: Sequence[type[Provider]] = ADAPTERS,
+    ) -> None:
+        self._settings = settings
+        self._transport = _transport(settings, transport)
+        self._roles = roles
+        self._clock = clock
+        self._pace = pace or SlackPace()
+        self._facts = {adapter.facts.name: adapter.facts for adapter in adapters}
+        self._providers = _providers(settings, adapters)
+        self._supervisor = Supervisor()
+        self._health = Health()
+        self._starting = "still starting"
+        self._broken = ""
+        self.port = 0
+
+    async def start(self) -> None:
+        settings = self._settings
+        self._health.add(self._is_started)
+        self._store = Store(settings.database_url, self._clock)
+        self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        site = web.Application(client_max_size=MAX_BODY)
+        self._health.add_to(site)
+        identity = await self._introduce()
+        directory = Directory(self._slack, identity.team)
+        workflow = Workflow(self._store, self._providers, self._facts, self._policy(identity), directory)
+        await self._read_history(workflow)
+        await self._store.write(lambda unit: unit.note("started", self._note()))
+        await directory.refresh(settings.approvers, settings.requesters)
+        self._supervisor.keep_running("directory", lambda: self._keep_fresh(directory))
+        if self._roles.worker:
+            # The only worker on this database: whatever is claimed was claimed by a process that died.
+            await self._store.write(lambda unit: unit.free_all_actions())
+            self._start_work(workflow, directory)
+        await self._open_doors(workflow, identity, site)
+        self._starting = ""
+        log.info("ready", transport=self._transport, port=self.port, providers=sorted(self._providers))
+
+    async def stop(self) -> None:
+        """Take nothing new, finish or durably record what is under way, deliver what can be."""
+        self._starting = "stopping"
+        if self._transport == "socket" and self._roles.web:
+            await self._socket.close(ANSWER_GRACE)
+        await self._runner.cleanup()
+        await self._supervisor.stop(WORK_GRACE)
+        if self._roles.worker:
+            await self._outbox.drain(DELIVERY_GRACE)
+        await self._store.write(lambda unit: unit.note("stopped", self._note()))
+        for provider in self._providers.values():
+            await provider.close()
+        await self._slack.close()
+        self._store.close()
+        log.info("stopped")
+
+    # --- the parts --------------------------------------------------------------------------------
+
+    async def _introduce(self) -> Identity:
+        """Ask Slack who we are, for as long as Slack is away; give up only if it says no."""
+        pause = 0.5
+        while True:
+            try:
+                return await self._slack.whoami()
+            except SlackProblem as problem:
+                if problem.is_auth:
+                    await self._slack.close()
+                    raise SlackRefusesUs(f"Slack refuses SLACK_BOT_TOKEN ({problem.code}).") from None
+                log.warning("slack_not_reachable", why=problem.code)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 15.0)
+
+    async def _read_history(self, workflow: Workflow) -> None:
+        try:
+            head = await workflow.verify_history()
+            log.info("history_verified", events=head.seq)
+        except ChainBroken as broken:
+            self._broken = f"the history does not verify: {broken.advice}; nothing is executed"
+            log.error("chain_broken", seq=broken.seq, advice=broken.advice)
+
+    async def _keep_fresh(self, directory: Directory) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_EVERY)
+            await directory.refresh(self._settings.approvers, self._settings.requesters)
+
+    def _start_work(self, workflow: Workflow, directory: Directory) -> None:
+        settings = self._settings
+        deadlines = Deadlines(settings.provider_timeout, settings.reconcile_after, settings.reconcile_for)
+        # What another process saves does not wake this one.
+        idle = 30.0 if self._roles.web else 1.0
+        worker = Worker(
+            self._store, workflow, self._providers, directory, deadlines, self._supervisor, self._clock, idle
+        )
+        retry = Retry(settings.outbox_retry_min, settings.outbox_retry_max)
+        self._outbox = Outbox(self._store, self._slack, self._facts, retry, self._pace, self._clock, idle)
+        self._store.on_commit(worker.wake)
+        self._store.on_commit(self._outbox.wake)
+        self._health.add(self._delivers)
+        self._supervisor.keep_running("worker", worker.run)
+        self._supervisor.keep_running("outbox", self._outbox.run)
+
+    async def _open_doors(self, workflow: Workflow, identity: Identity, site: web.Application) -> None:
+        settings = self._settings
+        self._health.add(self._stores)
+        if self._roles.web:
+            app = bolt.build(workflow, self._slack, identity, settings.slack_api_url)
+            if self._transport == "http":
+                HttpDoor(app, [s.get_secret_value() for s in settings.signing_secrets]).add_to(site)
+            else:
+                await self._open_socket(SocketDoor(app, *self._socket_arguments()))
+        self._runner = web.AppRunner(site, access_log=None)
+        await self._runner.setup()
+        listener = web.TCPSite(self._runner, settings.host, settings.port)
+        await listener.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _open_socket(self, door: SocketDoor) -> None:
+        self._socket = door
+        try:
+            await door.open()
+        except SlackApiError as refused:
+            error = str(refused.response.get("error"))
+            raise SlackRefusesUs(f"Slack refuses SLACK_APP_TOKEN ({error}).") from None
+        self._health.add(self._is_connected)
+
+    def _socket_arguments(self) -> tuple[str, str, Any]:
+        token = self._settings.slack_app_token
+        secret = token.get_secret_value() if token else ""
+        return secret, self._settings.slack_api_url, self._slack.session
+
+    def _policy(self, identity: Identity) -> Policy:
+        settings = self._settings
+        return Policy(
+            team=identity.team,
+            channel=settings.approval_channel,
+            approvers=settings.approvers,
+            requesters=settings.requesters,
+            quorum=settings.approvals_required,
+            ttl=settings.request_ttl,
+            timing=agenda.Timing(settings.remind_after, settings.reconcile_after),
+        )
+
+    def _note(self) -> dict[str, Any]:
+        return {"version": __version__, "settings": self._settings.fingerprint()}
+
+    # --- is it well -------------------------------------------------------------------------------
+
+    async def _is_started(self) -> str:
+        failing = ", ".join(self._supervisor.failing)
+        return self._starting or self._broken or (f"failing: {failing}" if failing else "")
+
+    async def _stores(self) -> str:
+        try:
+            await self._store.read(lambda unit: unit.head())
+        except StorageError:
+            return "the database cannot be read"
+        return ""
+
+    async def _delivers(self) -> str:
+        return self._outbox.problem
+
+    async def _is_connected(self) -> str:
+        return "" if await self._socket.is_connected() else "not connected to Slack"
+
+
+def _transport(settings: Settings, wanted: str) -> str:
+    """Socket Mode when there is an app token, unless told otherwise."""
+    if wanted != "auto":
+        return wanted
+    return "socket" if settings.slack_app_token else "http"
+
+
+def _providers(settings: Settings, adapters: Sequence[type[Provider]]) -> Mapping[str, Provider]:
+    limits = HttpLimits(settings.provider_timeout.total_seconds(), settings.provider_max_bytes)
+    return {
+        adapter.facts.name: adapter.from_settings(settings.providers[adapter.facts.name], limits)
+        for adapter in adapters
+        if adapter.facts.name in settings.providers
+    }

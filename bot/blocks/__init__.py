@@ -1,0 +1,1 @@
+"""Records to Block Kit. Pure: the same records give the same blocks; no clock, no I/O, no client."""

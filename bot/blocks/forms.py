@@ -1,0 +1,211 @@
+"""The forms: building one and reading it back, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.blocks import ids
+from bot.blocks.cards import CANNOT_BE_UNDONE, read_button
+from bot.blocks.text import (
+    Block,
+    capital,
+    context,
+    cut,
+    literal,
+    mention,
+    plain,
+    plain_text,
+    quote,
+    section,
+    sentence,
+)
+from bot.blocks.words import label, order_facts, the_order
+from bot.model import Request, digest
+from providers.contract import Facts
+
+REASON_MAX = 500
+REFERENCE_MAX = 200
+HINT_MAX = 2000
+PLACEHOLDER_MAX = 150
+OPTION_MAX = 75
+
+NO_PROVIDER_YET = "Order ID, number or token"
+
+
+# --- asking for a cancellation ----------------------------------------------------------------------
+
+
+@dataclass
+class RequestForm:
+    provider: str | None
+    reference: str
+    reason: str
+    origin: str
+    """The channel in which the form was opened; empty where there was none."""
+
+
+def request_form(
+    enabled: Sequence[Facts],
+    *,
+    provider: str | None,
+    reference: str = "",
+    reason: str = "",
+    origin: str = "",
+) -> Block:
+    """The form, filled in as far as is known. Choosing another provider builds it again."""
+    if provider is None and len(enabled) == 1:
+        provider = enabled[0].name
+    chosen = next((facts for facts in enabled if facts.name == provider), None)
+    return {
+        "type": "modal",
+        "callback_id": ids.REQUEST_FORM,
+        "private_metadata": json.dumps({"origin": origin}),
+        "title": plain_text("Cancel an order"),
+        "submit": plain_text("Ask for approval"),
+        "close": plain_text("Close"),
+        "blocks": [
+            _provider_input(enabled, chosen),
+            _reference_input(chosen, reference),
+            _reason_input(reason, "Why is this order to be cancelled? The approvers decide on it."),
+            *([_consequence(chosen)] if chosen else []),
+        ],
+    }
+
+
+def read_request_form(view: Mapping[str, Any]) -> RequestForm:
+    """What was typed. Never raises: what is missing or malformed is empty."""
+    chosen = _mapping(_field(view, ids.PROVIDER_BLOCK, ids.PROVIDER).get("selected_option"))
+    return RequestForm(
+        provider=_text(chosen.get("value")) or None,
+        reference=_text(_field(view, _reference_block(view), ids.REFERENCE).get("value")),
+        reason=_text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value")),
+        origin=_text(_metadata(view).get("origin")),
+    )
+
+
+def form_errors(errors: Mapping[str, str], view: Mapping[str, Any]) -> dict[str, str]:
+    """Advice by field name, as Slack wants it: by the blocks of this very view."""
+    blocks = {"reference": _reference_block(view), "reason": ids.REASON_BLOCK}
+    return {blocks.get(name, ids.PROVIDER_BLOCK): cut(advice, HINT_MAX) for name, advice in errors.items()}
+
+
+def _provider_input(enabled: Sequence[Facts], chosen: Facts | None) -> Block:
+    select: Block = {
+        "type": "static_select",
+        "action_id": ids.PROVIDER,
+        "placeholder": plain_text("Choose a provider"),
+        "options": [_option(facts) for facts in enabled],
+    }
+    if chosen:
+        select["initial_option"] = _option(chosen)
+    return {**_input(ids.PROVIDER_BLOCK, "Provider", select), "dispatch_action": True}
+
+
+def _option(facts: Facts) -> Block:
+    return {"text": plain_text(plain(facts.label, OPTION_MAX)), "value": facts.name}
+
+
+def _reference_input(chosen: Facts | None, typed: str) -> Block:
+    box: Block = {"type": "plain_text_input", "action_id": ids.REFERENCE, "max_length": REFERENCE_MAX}
+    if chosen:
+        box["placeholder"] = plain_text(plain(f"For example {chosen.example}", PLACEHOLDER_MAX))
+    if typed and len(typed) <= REFERENCE_MAX and typed.isprintable():
+        box["initial_value"] = typed  # never a part of it: that would be another order
+    block_id = ids.reference_block(chosen.name if chosen else None)
+    block = _input(block_id, plain(chosen.reference_label, 100) if chosen else NO_PROVIDER_YET, box)
+    return {**block, "hint": plain_text(_hint(chosen))} if chosen else block
+
+
+def _hint(facts: Facts) -> str:
+    secret = "It is a secret: only a fingerprint of it is shown." if facts.reference_is_secret else ""
+    parts = [capital(sentence(facts.reference_form)), capital(sentence(facts.not_to_confuse)), secret]
+    return plain(" ".join(filter(None, parts)), HINT_MAX)
+
+
+def _reason_input(typed: str, placeholder: str) -> Block:
+    box: Block = {
+        "type": "plain_text_input",
+        "action_id": ids.REASON,
+        "multiline": True,
+        "max_length": REASON_MAX,
+        "placeholder": plain_text(placeholder),
+    }
+    if typed:
+        box["initial_value"] = cut(typed, REASON_MAX)
+    return _input(ids.REASON_BLOCK, "Reason", box)
+
+
+def _consequence(facts: Facts) -> Block:
+    undone = "" if facts.reversible else f" *{CANNOT_BE_UNDONE}*"
+    cancels = f"{capital(sentence(literal(facts.consequence)))}{undone}"
+    return context(f"{cancels} Nothing is sent before other people have approved.", ids.CONSEQUENCE_BLOCK)
+
+
+# --- denying one ------------------------------------------------------------------------------------
+
+
+def deny_form(request: Request, facts: Facts) -> Block:
+    """Asks why; repeats the order, so that nobody denies another one."""
+    order = order_facts(request.order) if request.order else ""
+    asked = f"{mention(request.requester.user)} asks to cancel {the_order(request, facts)}:"
+    return {
+        "type": "modal",
+        "callback_id": ids.DENY_FORM,
+        "private_metadata": json.dumps({"button": f"{request.id}:{digest(request)}"}),
+        "title": plain_text("Deny a cancellation"),
+        "submit": plain_text("Deny"),
+        "close": plain_text("Go back"),
+        "blocks": [
+            section(asked, ids.HEAD),
+            section(quote(request.reason), ids.QUOTED_REASON),
+            *([section(order, ids.ORDER_BLOCK)] if order else []),
+            _reason_input("", "What is wrong with it? Everybody in the channel sees this."),
+            context(f"One denial ends the request. Nothing is sent to {label(facts)}.", ids.FOOT),
+        ],
+    }
+
+
+def read_deny_form(view: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Request ID, digest of the card, reason. Never raises: what is malformed is empty."""
+    request_id, card = read_button(_metadata(view).get("button")) or ("", "")
+    return request_id, card, _text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value"))
+
+
+# --- both -------------------------------------------------------------------------------------------
+
+
+def _input(block_id: str, name: str, element: Block) -> Block:
+    return {"type": "input", "block_id": block_id, "label": plain_text(name), "element": element}
+
+
+def _reference_block(view: Mapping[str, Any]) -> str:
+    """The block that holds the reference in this view, whatever provider it was built for."""
+    blocks = view.get("blocks")
+    shown = [_mapping(block).get("block_id") for block in blocks] if isinstance(blocks, list) else []
+    typed = list(_mapping(_mapping(view.get("state")).get("values")))
+    ours = [b for b in [*shown, *typed] if isinstance(b, str) and b.startswith(ids.REFERENCE_BLOCK)]
+    return ours[0] if ours else ids.reference_block(None)
+
+
+def _field(view: Mapping[str, Any], block_id: str, action_id: str) -> Mapping[str, Any]:
+    values = _mapping(_mapping(view.get("state")).get("values"))
+    return _mapping(_mapping(values.get(block_id)).get(action_id))
+
+
+def _metadata(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    text = view.get("private_metadata")
+    try:
+        return _mapping(json.loads(text)) if isinstance(text, str) else {}
+    except ValueError:
+        return {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""

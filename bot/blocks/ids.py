@@ -1,0 +1,46 @@
+"""Each action_id, block_id and callback_id, named once."""
+
+from __future__ import annotations
+
+# buttons on the card
+APPROVE = "approve"
+DENY = "deny"
+WITHDRAW = "withdraw"
+
+# fields of the forms: action IDs
+PROVIDER = "provider"
+REFERENCE = "reference"
+REASON = "reason"
+
+# views, and the shortcuts that open one
+REQUEST_FORM = "request_form"
+DENY_FORM = "deny_form"
+CANCEL_AN_ORDER = "cancel_an_order"
+CANCEL_THIS_ORDER = "cancel_this_order"
+
+# blocks of the forms
+PROVIDER_BLOCK = "provider_block"
+REASON_BLOCK = "reason_block"
+CONSEQUENCE_BLOCK = "consequence_block"
+ORDER_BLOCK = "order_block"
+REFERENCE_BLOCK = "reference_block"
+
+
+def reference_block(provider: str | None) -> str:
+    """The block of the reference: another one for each provider.
+
+    Slack keeps what was typed, and ignores an initial value, while block_id and action_id stay the
+    same. A new block_id makes it show the label, the hint and the value of the rebuilt form.
+    """
+    return f"{REFERENCE_BLOCK}.{provider or 'any'}"
+
+
+# blocks of the card, top to bottom
+HEAD = "head"
+QUOTED_REASON = "quoted_reason"
+EXPLANATION = "explanation"
+ORDER = "order"
+CONSEQUENCE = "consequence"
+APPROVALS = "approvals"
+FOOT = "foot"
+BUTTONS = "buttons"

@@ -1,0 +1,183 @@
+"""Private answers, direct messages, and the calls to those who must act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from bot.blocks import ids
+from bot.blocks.cards import Message
+from bot.blocks.text import channel, code, context, literal, mention, section, sentence, when
+from bot.blocks.words import (
+    approvals,
+    call,
+    explanation,
+    label,
+    listing,
+    missing,
+    now,
+    people,
+    tally,
+    the_order,
+    word,
+)
+from bot.model import BEFORE_PERMIT, ENDED, Request, State
+from providers.contract import Facts
+
+COMMAND = "/cancel-order"
+TEXT_MAX = 3900
+LISTED_AT_MOST = 15
+
+VERBS = {
+    "help": "this page",
+    "status <id>": "what became of one request",
+    "mine": "the requests you made",
+    "pending": "the requests waiting for approval",
+    "history": "the latest requests that ended",
+    "withdraw <id>": "take your own request back",
+}
+"""Each verb as it is typed, and what it shows or does."""
+
+
+# --- to the requester -------------------------------------------------------------------------------
+
+
+def outcome_dm(request: Request, facts: Facts) -> Message | None:
+    """What became of somebody's request; None while there is nothing for them to know."""
+    if request.state not in ENDED | {State.ACCEPTED, State.NEEDS_PERSON}:
+        return None
+    explained = explanation(request, facts)
+    approved = f"Approved by {people(a.by for a in request.counted)}. " if request.counted else ""
+    blocks = [
+        section(f"You asked to cancel {the_order(request, facts)}. {now(request)}.", ids.HEAD),
+        *([section(explained, ids.EXPLANATION)] if explained else []),
+        context(f"{approved}Request {code(request.id, 80)} in {channel(request.channel)}.", ids.FOOT),
+    ]
+    spoken = f"Your request to cancel {the_order(request, facts)}: {word(request.state)}."
+    return Message(spoken, blocks)
+
+
+def asked_notice(request: Request, facts: Facts) -> str:
+    """The private answer to a form that was sent."""
+    return (
+        f"Your request to cancel {the_order(request, facts)} is saved. The order is looked up first; then it "
+        f"needs {approvals(request.quorum)} by other people in {channel(request.channel)} "
+        f"until {when(request.expires_at)}. Nothing is cancelled before that.\n"
+        f"See {code(f'{COMMAND} status {request.id}')}, "
+        f"or take it back with {code(f'{COMMAND} withdraw {request.id}')}."
+    )
+
+
+# --- to those who must act --------------------------------------------------------------------------
+
+
+def card_call(request: Request, facts: Facts) -> str:
+    """The first reply under a new card: the one time that everybody who may approve is notified."""
+    called = call(request.approvers, but=[request.requester.user])
+    return (
+        f"{called}Please decide whether to cancel {the_order(request, facts)}: approve or deny on the card "
+        f"of this thread. It needs {approvals(request.quorum)} until {when(request.expires_at)}; "
+        "the person who asked cannot approve."
+    )
+
+
+def reminder(request: Request, facts: Facts) -> str:
+    """Notifies those who may approve and have not yet."""
+    done = [request.requester.user, *(a.by.user for a in request.approvals)]
+    called = call(request.approvers, but=done)
+    needed = approvals(missing(request))
+    return (
+        f"{called}Reminder: the request to cancel {the_order(request, facts)} still needs {needed} "
+        f"({tally(request)} so far). It expires {when(request.expires_at)}."
+    )
+
+
+# --- to whoever asks --------------------------------------------------------------------------------
+
+
+def help_text(enabled: Sequence[Facts]) -> str:
+    verbs = [f"• {code(f'{COMMAND} {verb}')}: {what}" for verb, what in VERBS.items()]
+    providers = [
+        f"• {code(facts.name)} {label(facts)}: {literal(facts.reference_label, 60)}, "
+        f"{literal(facts.reference_form)}"
+        for facts in enabled
+    ]
+    lines = [
+        "*Cancel an order for good.* Nothing is sent before other people have approved.",
+        f"• {code(COMMAND)}: open the form",
+        f"• {code(f'{COMMAND} <provider> <reference> [reason]')}: open the form filled in",
+        *verbs,
+        "*Providers*",
+        *(providers or ["None is enabled."]),
+    ]
+    return _whole_lines(lines)
+
+
+def status_text(request: Request, facts: Facts) -> str:
+    """Everything somebody needs to know about one request."""
+    asked = f"{mention(request.requester.user)} asked {when(request.created_at)}"
+    lines = [
+        f"{the_order(request, facts)}. {now(request)}.",
+        _waiting_for(request),
+        explanation(request, facts),
+        f"{asked}: {sentence(literal(request.reason, 600))}",
+        f"Request {code(request.id, 80)} in {channel(request.channel)}.",
+    ]
+    return _whole_lines([line for line in lines if line])
+
+
+def list_text(requests: Sequence[Request], facts_by_name: Mapping[str, Facts], title: str) -> str:
+    """One line for each request, newest as they come."""
+    if not requests:
+        return f"*{literal(title)}*\nNone."
+    lines = [_line(request, facts_by_name.get(request.provider)) for request in requests[:LISTED_AT_MOST]]
+    left = len(requests) - len(lines)
+    return _whole_lines([f"*{literal(title)}*", *lines, *([f"{left} more are not shown."] if left else [])])
+
+
+def unknown_provider(text: str, enabled: Sequence[Facts]) -> str:
+    """No such provider: the nearest one, and which there are."""
+    names = {spelling.lower(): facts.name for facts in enabled for spelling in (facts.name, facts.label)}
+    names_in_code = [code(facts.name) for facts in enabled]
+    known = f"Enabled: {listing(names_in_code)}." if enabled else "No provider is enabled."
+    return f"There is no provider {code(text, 60)} here.{_did_you_mean(text, names)} {known}"
+
+
+def unknown_verb(text: str) -> str:
+    """No such word: the nearest one, and where to find all."""
+    verbs = {verb.split()[0]: verb for verb in VERBS}
+    return (
+        f"{code(text, 60)} is not something {code(COMMAND)} knows.{_did_you_mean(text, verbs)} "
+        f"See {code(f'{COMMAND} help')}."
+    )
+
+
+def _waiting_for(request: Request) -> str:
+    if request.state not in BEFORE_PERMIT:
+        return f"Approved by {people(a.by for a in request.counted)}." if request.counted else ""
+    held = f" On hold: {sentence(literal(request.held))}" if request.held else ""
+    return f"{tally(request)} approvals; expires {when(request.expires_at)}.{held}"
+
+
+def _line(request: Request, facts: Facts | None) -> str:
+    order = the_order(request, facts) if facts else f"{literal(request.provider)} {code(request.reference)}"
+    count = f" ({tally(request)})" if request.state is State.PENDING else ""
+    return (
+        f"• {order}: *{word(request.state)}*{count}, asked by {mention(request.requester.user)} "
+        f"{when(request.created_at)}, request {code(request.id, 80)}"
+    )
+
+
+def _did_you_mean(text: str, known: Mapping[str, str]) -> str:
+    near = get_close_matches(text.strip().lower()[:60], known, n=1, cutoff=0.5)
+    return f" Did you mean {code(known[near[0]])}?" if near else ""
+
+
+def _whole_lines(lines: Sequence[str]) -> str:
+    """As many whole lines as a message holds."""
+    kept: list[str] = []
+    for line in lines:
+        if sum(map(len, kept)) + len(kept) + len(line) > TEXT_MAX:
+            return "\n".join([*kept, "…"])
+        kept.append(line)
+    return "\n".join(kept)

@@ -1,0 +1,134 @@
+"""One reply in the card's thread for what has just happened: a full sentence in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from bot.blocks.text import literal, mention, quote, sentence
+from bot.blocks.words import (
+    approvals,
+    call,
+    explanation,
+    label,
+    missing,
+    now,
+    order_facts,
+    order_status,
+    tally,
+)
+from bot.model import (
+    Answered,
+    ApprovalVerified,
+    ApprovalVoided,
+    Approved,
+    AttemptRefused,
+    Denied,
+    Event,
+    Expired,
+    FollowedUp,
+    Held,
+    Interrupted,
+    OrderRead,
+    Permitted,
+    PersonCalled,
+    QuorumReached,
+    Request,
+    Requested,
+    State,
+    Withdrawn,
+)
+from providers.contract import Facts, OrderState
+
+_FIRST_LOOK_UP = 2
+"""The version of a request after its first look-up."""
+
+_CLEARED = "Approvals given before do not count any more. Please look at the card again and decide anew."
+
+
+def thread_line(
+    events: Sequence[Event], request: Request, facts: Facts, *, before: Request | None = None
+) -> str | None:
+    """The reply for events that were saved together, or None when there is nothing to say.
+
+    `request` is what they made of it; `before`, what it was until then, lets a changed order be told
+    as "was" and "is".
+    """
+    said = [_say(event, request, facts, before) for event in events]
+    return "\n".join(filter(None, said)) or None
+
+
+def _say(event: Event, request: Request, facts: Facts, before: Request | None) -> str:
+    match event:
+        case Approved(by, _, verified, why):
+            return _approved(mention(by.user), verified, why, request)
+        case ApprovalVerified(by, _):
+            return f"The approval of {mention(by.user)} is confirmed ({tally(request)})."
+        case ApprovalVoided(by, why):
+            return _voided(mention(by.user), why, request)
+        case QuorumReached():
+            return f"Quorum reached. The order is looked up once more at {label(facts)}, then cancelled."
+        case Denied(by, reason):
+            return f"{mention(by.user)} denied:\n{quote(reason)}\n{now(request)}. Nobody can approve it now."
+        case Withdrawn() | Expired():
+            return _concluded(request, facts)
+        case OrderRead(order):
+            return _order_read(order, request, facts, before)
+        case Held(why):
+            return f"On hold: {sentence(literal(why))} Nothing is sent until that is cleared."
+        case Permitted(_, attempt, order, _):
+            return f"Cancelling at {label(facts)} now (attempt {attempt}). {order_status(order, facts)}"
+        case Answered() | FollowedUp() | Interrupted():
+            return _concluded(request, facts)
+        case PersonCalled(why):
+            return _person_called(why, request, facts)
+        case Requested() | AttemptRefused():
+            return ""
+        case _:
+            assert_never(event)
+
+
+def _approved(who: str, verified: bool, why: str, request: Request) -> str:
+    if verified:
+        return f"{who} approved ({tally(request)})."
+    doubt = f"It does not count until it is confirmed that they may ({literal(why)})"
+    return f"{who} approved. {doubt}; {tally(request)} so far."
+
+
+def _voided(who: str, why: str, request: Request) -> str:
+    needed = f" {approvals(missing(request))} still needed." if missing(request) else ""
+    return f"The approval of {who} no longer counts: {sentence(literal(why))} Now {tally(request)}.{needed}"
+
+
+def _order_read(order: OrderState, request: Request, facts: Facts, before: Request | None) -> str:
+    if request.state is not State.PENDING:
+        return _concluded(request, facts)
+    if before is None:
+        return "" if request.version <= _FIRST_LOOK_UP else f"{_described(order, facts)} {_CLEARED}"
+    if before.state is State.CHECKING:
+        return ""  # the call to the approvers is said instead
+    was = _described(before.order, facts)
+    return (
+        f"The order changed at {label(facts)} since it was approved.\n"
+        f"Before: {was}\nNow: {_described(order, facts)}\n{_CLEARED}"
+    )
+
+
+def _described(order: OrderState | None, facts: Facts) -> str:
+    if order is None:
+        return "not looked up."
+    return " ".join(filter(None, [order_status(order, facts), order_facts(order, 60)]))
+
+
+def _concluded(request: Request, facts: Facts) -> str:
+    if request.state is State.APPROVED and request.outcome:
+        happened = sentence(literal(request.outcome.said))
+        return (
+            f"Attempt {request.attempts} changed nothing. {happened} "
+            "The order is looked up once more, then the cancel is tried again."
+        )
+    return f"{now(request)}. {explanation(request, facts)}".rstrip()
+
+
+def _person_called(why: str, request: Request, facts: Facts) -> str:
+    return f"{call(request.approvers)}{now(request)}: {sentence(literal(why))} {explanation(request, facts)}"

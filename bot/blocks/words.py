@@ -1,0 +1,186 @@
+"""The words of the states, and the sentences that card, thread and direct message share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bot.blocks.text import code, literal, mention, mention_group, plain, quote, sentence, when
+from bot.model import ENDED, Person, Request, State
+from providers.contract import Facts, OrderState, Result, Standing
+
+WORDS = {
+    State.CHECKING: "checking",
+    State.PENDING: "waiting for approval",
+    State.APPROVED: "approved",
+    State.EXECUTING: "executing",
+    State.ACCEPTED: "accepted by the provider, not yet confirmed",
+    State.UNKNOWN: "outcome unknown, checking",
+    State.NEEDS_PERSON: "needs a person",
+    State.CANCELLED: "cancelled",
+    State.ALREADY_CANCELLED: "already cancelled",
+    State.REFUSED: "refused by the provider",
+    State.FAILED: "failed, nothing was cancelled",
+    State.NOT_CANCELLABLE: "cannot be cancelled",
+    State.DENIED: "denied",
+    State.WITHDRAWN: "withdrawn",
+    State.EXPIRED: "expired",
+}
+
+MENTIONED_AT_MOST = 100
+NAMED_AT_MOST = 15
+FACTS_AT_MOST = 8
+
+
+def word(state: State) -> str:
+    """The word for a state: the same on card, thread, command line and export."""
+    return WORDS[state]
+
+
+def now(request: Request) -> str:
+    """Where it stands: "Outcome: *cancelled*" once decided for good, "Now: *…*" until then."""
+    return f"{'Outcome' if request.state in ENDED else 'Now'}: *{word(request.state)}*"
+
+
+# --- the order and the people -----------------------------------------------------------------------
+
+
+def the_order(request: Request, facts: Facts) -> str:
+    """Provider, kind of reference and reference, such as "DigiCert order ID `123`"."""
+    return f"{label(facts)} {literal(_in_a_sentence(facts.reference_label), 60)} {code(request.reference)}"
+
+
+def the_order_plain(request: Request, facts: Facts, limit: int) -> str:
+    """The same without formatting."""
+    name = f"{facts.label} {_in_a_sentence(facts.reference_label)} {request.reference}"
+    return plain(name, limit)
+
+
+def label(facts: Facts) -> str:
+    return literal(facts.label, 60)
+
+
+def people(persons: Iterable[Person]) -> str:
+    return listing([mention(person.user) for person in persons])
+
+
+def listing(parts: Sequence[str]) -> str:
+    """Parts in a sentence: "a", "a and b", "a, b and c"."""
+    left = len(parts) - NAMED_AT_MOST
+    named = [*parts[:NAMED_AT_MOST], f"{left} more"] if left > 0 else parts
+    return " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
+
+
+def call(ids: Iterable[str], *, but: Iterable[str] = ()) -> str:
+    """Mention people and user groups, so that they are notified. Ends in a space, or is empty."""
+    left_out = set(but)
+    called = [one for one in ids if one not in left_out][:MENTIONED_AT_MOST]
+    return "".join(f"{mention_group(one) if one.startswith('S') else mention(one)} " for one in called)
+
+
+def tally(request: Request) -> str:
+    return f"{len(request.counted)} of {request.quorum}"
+
+
+def approvals(count: int) -> str:
+    return f"{count} approval" if count == 1 else f"{count} approvals"
+
+
+def missing(request: Request) -> int:
+    return max(request.quorum - len(request.counted), 0)
+
+
+# --- the provider -----------------------------------------------------------------------------------
+
+
+def order_status(order: OrderState, facts: Facts) -> str:
+    """What the provider says the order is, in a sentence or two."""
+    detail = sentence(literal(order.detail))
+    if order.standing is Standing.UNREADABLE:
+        return f"*{label(facts)} could not be asked:* {detail or 'no reason is known.'}"
+    status = literal(order.status, 80)
+    said = " ".join(filter(None, [f"status {code(order.status, 80)}." if status else "", detail]))
+    return f"*{label(facts)} says:* {said or 'nothing about its status.'}"
+
+
+def order_facts(order: OrderState, room: int = 200) -> str:
+    """Label and value pairs in one line, each cut by itself so that none hides the next."""
+    known_as = [f"*{literal(order.known_as, room)}*"] if order.known_as else []
+    pairs = [f"{literal(name, 40)}: {literal(value, room)}" for name, value in order.facts[:FACTS_AT_MOST]]
+    more = len(order.facts) - len(pairs)
+    return " · ".join([*known_as, *pairs, *([f"{more} more not shown"] if more else [])])
+
+
+def explanation(request: Request, facts: Facts) -> str:
+    """What a state means and what it rests on; empty where the state says it all."""
+    at = label(facts)
+    match request.state:
+        case State.CANCELLED:
+            means = f"At {at} this means: {sentence(literal(facts.success_means))}"
+            return _join(_said(request, facts), means)
+        case State.ALREADY_CANCELLED:
+            return _already_cancelled(request, facts)
+        case State.ACCEPTED:
+            return _join(_said(request, facts), "It is looked up until that is certain.")
+        case State.UNKNOWN:
+            waiting = "The order is being looked up; nothing is sent again until it is known."
+            return _join(f"It is not known whether {at} cancelled the order.", _said(request, facts), waiting)
+        case State.NEEDS_PERSON:
+            task = (
+                f"Please look at the order at {at} by hand: it may or may not be cancelled. "
+                "Nothing more is sent."
+            )
+            return _join(task, _said(request, facts))
+        case State.REFUSED:
+            return _join(_said(request, facts), "This request cancelled nothing.")
+        case State.FAILED:
+            return _said(request, facts)
+        case State.NOT_CANCELLABLE if request.order:
+            return _join(order_status(request.order, facts), _sent(request, facts))
+        case State.DENIED if request.decided_by:
+            denied = f"{mention(request.decided_by.user)} denied it:\n{quote(request.decision)}\n"
+            return denied + _sent(request, facts)
+        case State.WITHDRAWN if request.decided_by:
+            return _join(f"{mention(request.decided_by.user)} took it back.", _sent(request, facts))
+        case State.EXPIRED:
+            return _join(_expired(request), _sent(request, facts))
+        case _:
+            return ""
+
+
+def _already_cancelled(request: Request, facts: Facts) -> str:
+    if request.outcome and request.outcome.result is Result.ALREADY_CANCELLED:
+        return _said(request, facts)
+    detail = sentence(literal(request.order.detail)) if request.order else ""
+    return _join(f"{label(facts)} says that the order is cancelled.", detail, _sent(request, facts))
+
+
+def _said(request: Request, facts: Facts) -> str:
+    """The provider's words when it gave an answer, otherwise what happened instead of one."""
+    outcome = request.outcome
+    if outcome is None or not outcome.said:
+        return ""
+    answered = outcome.result not in {Result.NO_EFFECT, Result.UNKNOWN}
+    return f"{f'{label(facts)} said' if answered else 'What happened'}: {sentence(literal(outcome.said))}"
+
+
+def _sent(request: Request, facts: Facts) -> str:
+    if request.attempts == 0:
+        return f"Nothing was sent to {label(facts)}."
+    happened = sentence(literal(request.outcome.said)) if request.outcome else ""
+    return _join("Before that, one attempt changed nothing.", happened)
+
+
+def _expired(request: Request) -> str:
+    if missing(request):
+        return f"Only {tally(request)} approvals by {when(request.expires_at)}."
+    held = f" It was on hold: {sentence(literal(request.held))}" if request.held else ""
+    return f"It was approved, but could not be carried out by {when(request.expires_at)}.{held}"
+
+
+def _join(*parts: str) -> str:
+    return " ".join(filter(None, parts))
+
+
+def _in_a_sentence(name: str) -> str:
+    """In lower case where it is a word: "Order ID" becomes "order ID", "ID" stays."""
+    return name[:1].lower() + name[1:] if name[1:2].islower() else name

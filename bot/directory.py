@@ -1,0 +1,154 @@
+"""Who may approve right now: what Slack says about people and user groups, never older than a minute.
+
+A directory that cannot be read is not an empty one. It means "cannot tell", and nothing executes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from bot.model import Eligibility, Person, Verdict
+from bot.slack import Profile, SlackProblem
+
+FRESH = 60.0
+"""Seconds for which an answer of Slack's counts."""
+REFRESH_EVERY = 40.0
+
+T = TypeVar("T")
+Seconds = Callable[[], float]
+
+
+class Source(Protocol):
+    async def profile(self, user: str) -> Profile: ...
+
+    async def group_members(self, group: str) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Known(Generic[T]):
+    value: T
+    at: float
+
+
+class Directory:
+    """A cache over Slack's answers. `known` never waits; `judge` asks where the cache is too old."""
+
+    def __init__(self, source: Source, team: str, seconds: Seconds = time.monotonic) -> None:
+        self._source = source
+        self._team = team
+        self._seconds = seconds
+        self._profiles: dict[str, _Known[Profile | None]] = {}
+        self._groups: dict[str, _Known[frozenset[str]]] = {}
+
+    def known(self, person: Person, *lists: Iterable[str], max_age: float = FRESH) -> Verdict:
+        """Whether `person` is on each of `lists` and a full member, as far as is known by now."""
+        memberships = [self._membership(person, names, max_age) for names in lists]
+        for verdict in (*memberships, self._standing(person, max_age)):
+            if verdict.answer is Eligibility.NOT_ELIGIBLE:
+                return verdict
+        for verdict in (*memberships, self._standing(person, max_age)):
+            if verdict.answer is Eligibility.CANNOT_TELL:
+                return verdict
+        return memberships[0] if memberships else self._standing(person, max_age)
+
+    async def judge(self, person: Person, *lists: Iterable[str], max_age: float = FRESH) -> Verdict:
+        """The same, after asking Slack for what is missing or older than `max_age` seconds."""
+        await self._learn([person.user], {name for names in lists for name in names}, max_age)
+        # What was just fetched counts even if fetching took longer than `max_age`.
+        return self.known(person, *lists, max_age=FRESH)
+
+    async def is_present(self, person: Person) -> Eligibility:
+        """Whether somebody still belongs to the workspace."""
+        await self._learn([person.user], (), FRESH)
+        known = self._fresh(self._profiles, person.user, FRESH)
+        if known is None:
+            return Eligibility.CANNOT_TELL
+        profile = known.value
+        gone = profile is None or profile.is_deactivated or profile.is_stranger
+        return Eligibility.NOT_ELIGIBLE if gone else Eligibility.ELIGIBLE
+
+    async def refresh(self, *lists: Iterable[str]) -> None:
+        """Ask anew about every group, every listed person and every member of a listed group."""
+        names = {name for names in lists for name in names}
+        await self._learn([], names, 0.0)
+        people = {name for name in names if not _is_group(name)}
+        for group in filter(_is_group, names):
+            if known := self._groups.get(group):
+                people |= known.value
+        await self._learn(people, (), 0.0)
+
+    def _membership(self, person: Person, names: Iterable[str], max_age: float) -> Verdict:
+        names = tuple(names)
+        if person.user in names:
+            return Verdict(person, Eligibility.ELIGIBLE, "on the list by name")
+        unread = False
+        for group in filter(_is_group, names):
+            known = self._fresh(self._groups, group, max_age)
+            if known is None:
+                unread = True
+            elif person.user in known.value:
+                return Verdict(person, Eligibility.ELIGIBLE, f"member of the user group {group}")
+        if unread:
+            return Verdict(person, Eligibility.CANNOT_TELL, "the user group could not be read from Slack")
+        return Verdict(person, Eligibility.NOT_ELIGIBLE, "you are not on the list of approvers")
+
+    def _standing(self, person: Person, max_age: float) -> Verdict:
+        if person.team != self._team:
+            return Verdict(person, Eligibility.NOT_ELIGIBLE, "from another workspace")
+        known = self._fresh(self._profiles, person.user, max_age)
+        if known is None:
+            return Verdict(person, Eligibility.CANNOT_TELL, "the profile could not be read from Slack")
+        why = _why_not(known.value, self._team)
+        answer = Eligibility.NOT_ELIGIBLE if why else Eligibility.ELIGIBLE
+        return Verdict(person, answer, why or "a full member of the workspace")
+
+    async def _learn(self, users: Iterable[str], names: Iterable[str], max_age: float) -> None:
+        asks: list[Awaitable[None]] = []
+        for group in filter(_is_group, names):
+            if self._fresh(self._groups, group, max_age) is None:
+                asks.append(self._ask_group(group))
+        for user in users:
+            if self._fresh(self._profiles, user, max_age) is None:
+                asks.append(self._ask_profile(user))
+        await asyncio.gather(*asks)
+
+    async def _ask_group(self, group: str) -> None:
+        at = self._seconds()
+        try:
+            self._groups[group] = _Known(await self._source.group_members(group), at)
+        except SlackProblem:
+            return  # the old answer ages; nothing is assumed
+
+    async def _ask_profile(self, user: str) -> None:
+        at = self._seconds()
+        try:
+            self._profiles[user] = _Known(await self._source.profile(user), at)
+        except SlackProblem as problem:
+            if problem.code in {"user_not_found", "user_not_visible"}:
+                self._profiles[user] = _Known(None, at)
+
+    def _fresh(self, cache: Mapping[str, _Known[T]], name: str, max_age: float) -> _Known[T] | None:
+        known = cache.get(name)
+        return known if known is not None and self._seconds() - known.at < max_age else None
+
+
+def _is_group(name: str) -> bool:
+    return name.startswith("S")
+
+
+def _why_not(profile: Profile | None, team: str) -> str:
+    if profile is None:
+        return "not a member of this workspace"
+    if profile.is_deactivated:
+        return "a deactivated account"
+    if profile.is_bot:
+        return "a bot"
+    if profile.is_guest:
+        return "a guest"
+    if profile.is_stranger or (profile.team and profile.team != team):
+        return "from another workspace"
+    return ""

@@ -1,0 +1,63 @@
+"""The buttons on the card."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+
+from bot.blocks import forms, ids
+from bot.errors import CountersignError, Refused
+from bot.listeners.answers import SLOW, attempt
+from bot.listeners.payload import clicked, text_at, who_acted
+from bot.logs import get_logger
+from bot.model import Person
+from bot.slack import Slack, SlackProblem
+from bot.workflow import Click, Workflow
+
+log = get_logger(__name__)
+
+
+def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
+    @app.action(ids.APPROVE)
+    async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
+        await _answer(workflow, body, lambda click, person: workflow.approve(click, person))
+        await ack()
+
+    @app.action(ids.WITHDRAW)
+    async def withdraw(ack: AsyncAck, body: dict[str, Any]) -> None:
+        await _answer(
+            workflow, body, lambda click, person: workflow.withdraw(click.request_id, person, click)
+        )
+        await ack()
+
+    @app.action(ids.DENY)
+    async def deny(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Denying takes a reason, so the button opens a form; nothing is decided yet."""
+
+        async def open_form(click: Click, person: Person) -> None:
+            request = await workflow.may_deny(click, person)
+            view = forms.deny_form(request, workflow.facts(request))
+            try:
+                await slack.open_view(text_at(body, "trigger_id"), view)
+            except SlackProblem as problem:
+                log.warning("form_not_opened", why=problem.code)
+                raise Refused("slow", SLOW) from None
+
+        await _answer(workflow, body, open_form)
+        await ack()
+
+
+async def _answer(
+    workflow: Workflow, body: dict[str, Any], act: Callable[[Click, Person], Awaitable[object]]
+) -> None:
+    """Do what was clicked, or tell the clicker privately why not."""
+    person, channel = who_acted(body), text_at(body, "channel", "id")
+
+    async def work() -> object:
+        return await act(clicked(body, text_at(body, "api_app_id")), person)
+
+    result = await attempt("button", work())
+    if isinstance(result, CountersignError):
+        await attempt("private answer", workflow.whisper(channel, person, result.advice))

@@ -1,0 +1,432 @@
+"""The words: a request, its states, what people and the worker ask for, and what happened.
+
+Everything here is a frozen record. Nothing here knows a clock, a database, Slack or a provider.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from providers.contract import OrderState, Outcome, Result
+
+
+class State(StrEnum):
+    CHECKING = "checking"
+    PENDING = "pending"
+    APPROVED = "approved"
+    EXECUTING = "executing"
+    ACCEPTED = "accepted"
+    UNKNOWN = "unknown"
+    NEEDS_PERSON = "needs_person"
+    CANCELLED = "cancelled"
+    ALREADY_CANCELLED = "already_cancelled"
+    REFUSED = "refused"
+    FAILED = "failed"
+    NOT_CANCELLABLE = "not_cancellable"
+    DENIED = "denied"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+BEFORE_PERMIT = frozenset({State.CHECKING, State.PENDING, State.APPROVED})
+"""Nothing has been sent yet: people may still stop it."""
+
+OPEN = BEFORE_PERMIT | {State.EXECUTING, State.ACCEPTED, State.UNKNOWN, State.NEEDS_PERSON}
+"""The order is spoken for: a second request for it is refused."""
+
+ENDED = frozenset(State) - OPEN
+"""Decided for good. `needs_person` is not among them: people still have to find out."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Person:
+    """Somebody in Slack, by the two IDs that never change. Never by a name."""
+
+    team: str
+    user: str
+
+    def __str__(self) -> str:
+        return f"{self.team}/{self.user}"
+
+
+class Eligibility(StrEnum):
+    ELIGIBLE = "eligible"
+    NOT_ELIGIBLE = "not_eligible"
+    CANNOT_TELL = "cannot_tell"
+    """The directory could not be read. Never taken for a yes, nor for a no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a person may approve a request now, by which source."""
+
+    person: Person
+    answer: Eligibility
+    why: str
+    """A sentence part: "on the list of approvers", "a guest", "Slack could not be read"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    by: Person
+    digest: str
+    at: datetime
+    verified: bool
+    """False while the directory could not confirm the person; it does not count until it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The right to send one cancel. Written before anything leaves; never used twice."""
+
+    epoch: str
+    attempt: int
+    at: datetime
+    order: OrderState
+    """The look-up the permit rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One wish to cancel one order: what its events add up to."""
+
+    id: str
+    state: State
+    team: str
+    channel: str
+    """Where it is approved."""
+    provider: str
+    account: str
+    reference: str
+    """As people may see it: a fingerprint where the reference is a secret."""
+    reference_key: str
+    """SHA-256 over provider, account and the exact reference: the order's identity."""
+    requester: Person
+    reason: str
+    quorum: int
+    approvers: tuple[str, ...]
+    """Slack user and user group IDs, frozen when it was asked."""
+    created_at: datetime
+    expires_at: datetime
+    version: int = 0
+    """How many events it is made of."""
+    order: OrderState | None = None
+    approvals: tuple[Approval, ...] = ()
+    decided_by: Person | None = None
+    """Who denied or withdrew it."""
+    decision: str = ""
+    """Why it was denied."""
+    held: str = ""
+    """Why an approved request is not executed at the moment."""
+    attempts: int = 0
+    permit: Permit | None = None
+    outcome: Outcome | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def counted(self) -> tuple[Approval, ...]:
+        """The approvals that count towards the quorum."""
+        return tuple(a for a in self.approvals if a.verified)
+
+    def approval_of(self, person: Person) -> Approval | None:
+        return next((a for a in self.approvals if a.by == person), None)
+
+
+def reference_key(provider: str, account: str, reference: str) -> str:
+    """The identity of an order: the same for the same order, without revealing the reference."""
+    return _sha256(["order", 1, provider, account, reference])
+
+
+def digest(request: Request) -> str:
+    """What an approval is bound to: everything the approver was shown, as one SHA-256."""
+    order = request.order
+    return _sha256(
+        {
+            "schema": 1,
+            "operation": "cancel",
+            "request": request.id,
+            "team": request.team,
+            "channel": request.channel,
+            "provider": request.provider,
+            "account": request.account,
+            "reference": request.reference_key,
+            "order": None if order is None else [order.standing, order.status, order.known_as, order.facts],
+            "requester": str(request.requester),
+            "reason": request.reason,
+            "created": request.created_at.isoformat(),
+            "expires": request.expires_at.isoformat(),
+            "quorum": request.quorum,
+            "approvers": request.approvers,
+        }
+    )
+
+
+def canonical(value: object) -> bytes:
+    """One spelling for equal values: what digests and the history's hashes are taken over."""
+    return json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    ).encode()
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+# --- what people and the worker ask for -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    by: Person
+    digest: str
+    """Of the card that was clicked."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    by: Person
+    reason: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    by: Person
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOrder:
+    """The look-up before anybody is asked."""
+
+    order: OrderState
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What the directory found out about approvals it could not confirm at the click."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakePermit:
+    """Everything is judged again, and only then one cancel may leave."""
+
+    epoch: str
+    order: OrderState
+    """A fresh look-up."""
+    verdicts: tuple[Verdict, ...]
+    """On everybody who approved, against the frozen list and the present one."""
+    requester_present: Eligibility
+    quorum: int
+    """The present setting; the stricter of it and the frozen one holds."""
+    account: str
+    """The account the cancel would go to now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAnswer:
+    epoch: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RecordInterruption:
+    """A permit was found whose answer nobody recorded: the process died in between."""
+
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFollowUp:
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CallPerson:
+    why: str
+
+
+Command = (
+    Approve
+    | Deny
+    | Withdraw
+    | Expire
+    | RecordOrder
+    | Judge
+    | TakePermit
+    | RecordAnswer
+    | RecordInterruption
+    | RecordFollowUp
+    | CallPerson
+)
+
+
+# --- what happened --------------------------------------------------------------------------------
+# Stored for good and hashed: a field may be added with a default, never renamed or removed.
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    team: str
+    channel: str
+    provider: str
+    account: str
+    reference: str
+    reference_key: str
+    requester: Person
+    reason: str
+    quorum: int
+    approvers: tuple[str, ...]
+    expires_at: datetime
+    kind: Literal["requested"] = "requested"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRead:
+    """The provider was looked up, and what people are to decide on is now this."""
+
+    order: OrderState
+    kind: Literal["order_read"] = "order_read"
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    by: Person
+    digest: str
+    verified: bool
+    why: str
+    kind: Literal["approved"] = "approved"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalVerified:
+    by: Person
+    why: str
+    kind: Literal["approval_verified"] = "approval_verified"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalVoided:
+    by: Person
+    why: str
+    kind: Literal["approval_voided"] = "approval_voided"
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumReached:
+    kind: Literal["quorum_reached"] = "quorum_reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    by: Person
+    reason: str
+    kind: Literal["denied"] = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    by: Person
+    kind: Literal["withdrawn"] = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    kind: Literal["expired"] = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Approved, and still not executed, for this reason."""
+
+    why: str
+    kind: Literal["held"] = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    epoch: str
+    attempt: int
+    order: OrderState
+    judged: tuple[Verdict, ...]
+    kind: Literal["permitted"] = "permitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the cancel itself came back with."""
+
+    epoch: str
+    outcome: Outcome
+    kind: Literal["answered"] = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    epoch: str
+    kind: Literal["interrupted"] = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedUp:
+    """A look-up after the cancel that changed what is known."""
+
+    outcome: Outcome
+    kind: Literal["followed_up"] = "followed_up"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCalled:
+    why: str
+    kind: Literal["person_called"] = "person_called"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRefused:
+    """Somebody tried something that did not count."""
+
+    by: Person
+    action: str
+    rule: str
+    kind: Literal["attempt_refused"] = "attempt_refused"
+
+
+Event = (
+    Requested
+    | OrderRead
+    | Approved
+    | ApprovalVerified
+    | ApprovalVoided
+    | QuorumReached
+    | Denied
+    | Withdrawn
+    | Expired
+    | Held
+    | Permitted
+    | Answered
+    | Interrupted
+    | FollowedUp
+    | PersonCalled
+    | AttemptRefused
+)
+
+RESULT_STATE = {
+    Result.CANCELLED: State.CANCELLED,
+    Result.ALREADY_CANCELLED: State.ALREADY_CANCELLED,
+    Result.ACCEPTED: State.ACCEPTED,
+    Result.REFUSED: State.REFUSED,
+    Result.UNKNOWN: State.UNKNOWN,
+}
+"""`NO_EFFECT` is not here: what follows from it depends on how often it was tried."""

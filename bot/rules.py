@@ -1,0 +1,380 @@
+"""The rules. `decide` says what happens, or why it may not; `evolve` says what a request becomes.
+
+Both are pure: time, eligibility and identities come in with the command. A request is exactly what
+its events add up to, so replaying the history rebuilds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from bot.errors import Refused
+from bot.model import (
+    BEFORE_PERMIT,
+    ENDED,
+    OPEN,
+    RESULT_STATE,
+    Answered,
+    Approval,
+    ApprovalVerified,
+    ApprovalVoided,
+    Approve,
+    Approved,
+    AttemptRefused,
+    CallPerson,
+    Command,
+    Denied,
+    Deny,
+    Eligibility,
+    Event,
+    Expire,
+    Expired,
+    FollowedUp,
+    Held,
+    Interrupted,
+    Judge,
+    OrderRead,
+    Permit,
+    Permitted,
+    Person,
+    PersonCalled,
+    QuorumReached,
+    RecordAnswer,
+    RecordFollowUp,
+    RecordInterruption,
+    RecordOrder,
+    Request,
+    Requested,
+    State,
+    TakePermit,
+    Verdict,
+    Withdraw,
+    Withdrawn,
+    digest,
+)
+from providers.contract import OrderState, Outcome, Result, Standing
+
+MAX_ATTEMPTS = 2
+"""A cancel is sent again at most once, and only after proof that the first one changed nothing."""
+
+CANNOT_BE_CANCELLED = frozenset({Standing.NOT_CANCELLABLE, Standing.NOT_FOUND})
+
+
+def decide(request: Request, command: Command, now: datetime) -> list[Event]:
+    """Return what happens; an empty list when it has happened already. Changes nothing.
+
+    Raises `Refused` with advice for the person when it may not happen.
+    """
+    match command:
+        case Approve():
+            return _approve(request, command, now)
+        case Deny():
+            return _deny(request, command, now)
+        case Withdraw(by):
+            return _withdraw(request, by)
+        case Expire():
+            return [Expired()] if request.state in BEFORE_PERMIT and now >= request.expires_at else []
+        case RecordOrder(order):
+            return [OrderRead(order)] if request.state is State.CHECKING else []
+        case Judge(verdicts):
+            return _judge(request, verdicts)
+        case TakePermit():
+            return _take_permit(request, command, now)
+        case RecordAnswer(epoch, outcome):
+            return [Answered(epoch, outcome)] if _is_under_way(request, epoch) else []
+        case RecordInterruption(epoch):
+            return [Interrupted(epoch)] if _is_under_way(request, epoch) else []
+        case RecordFollowUp(outcome):
+            return _follow_up(request, outcome)
+        case CallPerson(why):
+            waiting = request.state in {State.ACCEPTED, State.UNKNOWN}
+            return [PersonCalled(why)] if waiting else []
+        case _:
+            assert_never(command)
+
+
+def evolve(request: Request | None, event: Event, at: datetime, request_id: str) -> Request:
+    """Return the request as it is after `event`. Never raises for an event that `decide` returned."""
+    if isinstance(event, Requested):
+        return _begin(event, at, request_id)
+    if request is None:
+        raise ValueError(f"the history of {request_id} does not begin with a request")
+    changed = _apply(request, event, at)
+    ended_at = at if changed.state in ENDED and request.state not in ENDED else changed.ended_at
+    return replace(changed, version=request.version + 1, ended_at=ended_at)
+
+
+def replay(request_id: str, history: Iterable[tuple[Event, datetime]]) -> Request:
+    """Rebuild a request from its events."""
+    request: Request | None = None
+    for event, at in history:
+        request = evolve(request, event, at, request_id)
+    if request is None:
+        raise ValueError(f"there is no history of {request_id}")
+    return request
+
+
+# --- deciding ---------------------------------------------------------------------------------------
+
+
+def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
+    _may_still_decide(request, command.by, now)
+    if command.by == request.requester:
+        raise Refused("own_request", "You asked for this cancellation, so somebody else has to approve it.")
+    if request.state is State.CHECKING:
+        raise Refused("not_looked_up", "The order is still being looked up. The card will ask you in a moment.")
+    _must_be_approver(command.verdict, needs_certainty=False)
+    if request.approval_of(command.by):
+        return []  # a second click by one person is not a second person
+    if command.digest != digest(request):
+        raise Refused(
+            "old_card", "This card is out of date: the order changed. Look at the new one, then decide."
+        )
+    if request.state is State.APPROVED:
+        raise Refused("enough", "Enough people have approved this already; it is about to be cancelled.")
+    verified = command.verdict.answer is Eligibility.ELIGIBLE
+    approved = Approved(command.by, command.digest, verified, command.verdict.why)
+    return _with_quorum(request, [approved], now)
+
+
+def _deny(request: Request, command: Deny, now: datetime) -> list[Event]:
+    if request.state is State.DENIED and request.decided_by == command.by:
+        return []
+    _may_still_decide(request, command.by, now)
+    if command.by == request.requester:
+        raise Refused("own_request", "This is your own request. Use Withdraw to take it back.")
+    _must_be_approver(command.verdict, needs_certainty=True)
+    return [Denied(command.by, command.reason)]
+
+
+def _withdraw(request: Request, by: Person) -> list[Event]:
+    if by != request.requester:
+        raise Refused(
+            "not_requester", "Only the person who asked can withdraw this request. You can deny it."
+        )
+    if request.state is State.WITHDRAWN:
+        return []
+    if request.state not in BEFORE_PERMIT:
+        raise Refused("too_late", f"It is too late to withdraw: {_so_far(request)}.")
+    return [Withdrawn(by)]
+
+
+def _judge(request: Request, verdicts: Sequence[Verdict]) -> list[Event]:
+    """Count or drop the approvals that could not be confirmed at the click."""
+    if request.state is not State.PENDING:
+        return []
+    events: list[Event] = []
+    for verdict in verdicts:
+        approval = request.approval_of(verdict.person)
+        if approval is None or approval.verified:
+            continue
+        if verdict.answer is Eligibility.ELIGIBLE:
+            events.append(ApprovalVerified(verdict.person, verdict.why))
+        elif verdict.answer is Eligibility.NOT_ELIGIBLE:
+            events.append(ApprovalVoided(verdict.person, verdict.why))
+    return _with_quorum(request, events, request.created_at)
+
+
+def _take_permit(request: Request, command: TakePermit, now: datetime) -> list[Event]:
+    """Judge everything once more. Returns a permit, or what stands in its way."""
+    if request.state is not State.APPROVED:
+        return []
+    if now >= request.expires_at:
+        return [Expired()]
+    if stopped := _order_stands_in_the_way(request, command.order):
+        return stopped
+    gone = [v for v in command.verdicts if v.answer is Eligibility.NOT_ELIGIBLE]
+    if voided := [ApprovalVoided(v.person, v.why) for v in gone if request.approval_of(v.person)]:
+        return [*voided]
+    if doubt := _doubt(request, command):
+        return [Held(doubt)] if doubt != request.held else []
+    return [Permitted(command.epoch, request.attempts + 1, command.order, command.verdicts)]
+
+
+def _order_stands_in_the_way(request: Request, order: OrderState) -> list[Event]:
+    if order.standing is Standing.CANCELLED or order.standing in CANNOT_BE_CANCELLED:
+        return [OrderRead(order)]
+    if order.standing is Standing.UNREADABLE:
+        return []  # _doubt holds it, unless the approvers knew that it cannot be read
+    if request.order is None or request.order.standing is Standing.UNREADABLE:
+        return []  # what was approved unseen turns out to be cancellable or unclear: nothing contradicts
+    return [] if _looks_the_same(request.order, order) else [OrderRead(order)]
+
+
+def _looks_the_same(approved: OrderState, now: OrderState) -> bool:
+    return (approved.standing, approved.status, approved.known_as, approved.facts) == (
+        now.standing,
+        now.status,
+        now.known_as,
+        now.facts,
+    )
+
+
+def _doubt(request: Request, command: TakePermit) -> str:
+    """Why nothing may be sent at the moment; empty when there is no doubt."""
+    if command.account != request.account:
+        return "the account in the settings is not the one that was approved; ask anew"
+    if any(a.digest != digest(request) for a in request.approvals):
+        return "an approval does not belong to what is stored"
+    if command.order.standing is Standing.UNREADABLE and not _was_unreadable(request):
+        return command.order.detail or "the provider could not be asked"
+    if command.requester_present is not Eligibility.ELIGIBLE:
+        return "the requester could not be confirmed as a member of this workspace"
+    confirmed = {v.person for v in command.verdicts if v.answer is Eligibility.ELIGIBLE}
+    counted = {a.by for a in request.counted} & confirmed - {request.requester}
+    if len(counted) < max(request.quorum, command.quorum):
+        unsure = [v.why for v in command.verdicts if v.answer is Eligibility.CANNOT_TELL]
+        return unsure[0] if unsure else "more approvals are required by now than when it was asked"
+    return ""
+
+
+def _was_unreadable(request: Request) -> bool:
+    return request.order is not None and request.order.standing is Standing.UNREADABLE
+
+
+def _follow_up(request: Request, outcome: Outcome) -> list[Event]:
+    if request.state not in {State.ACCEPTED, State.UNKNOWN, State.NEEDS_PERSON}:
+        return []
+    if request.state is State.NEEDS_PERSON and outcome.result not in {Result.CANCELLED, Result.REFUSED}:
+        return []
+    if outcome.result is Result.NO_EFFECT and request.state is State.ACCEPTED:
+        return []  # the provider took it; that the order is still there only means "not yet"
+    if _says_nothing_new(request, outcome):
+        return []
+    return [FollowedUp(outcome)]
+
+
+def _says_nothing_new(request: Request, outcome: Outcome) -> bool:
+    known = request.outcome
+    if outcome.result is Result.UNKNOWN:
+        return request.state is not State.UNKNOWN or known is None or known.said == outcome.said
+    return known is not None and (known.result, known.said) == (outcome.result, outcome.said)
+
+
+def _may_still_decide(request: Request, by: Person, now: datetime) -> None:
+    if by.team != request.team:
+        raise Refused("outsider", "Only members of the workspace that runs this bot can decide here.")
+    if request.state not in BEFORE_PERMIT:
+        raise Refused("decided", f"This request has been decided: {_so_far(request)}.")
+    if now >= request.expires_at:
+        raise Refused("expired", "This request has expired. It can be asked anew.")
+
+
+def _must_be_approver(verdict: Verdict, *, needs_certainty: bool) -> None:
+    if verdict.answer is Eligibility.NOT_ELIGIBLE:
+        raise Refused("not_approver", f"You cannot decide on this request: {verdict.why}.")
+    if needs_certainty and verdict.answer is Eligibility.CANNOT_TELL:
+        raise Refused(
+            "cannot_verify", f"It could not be confirmed that you may decide ({verdict.why}). Try again."
+        )
+
+
+def _with_quorum(request: Request, events: list[Event], now: datetime) -> list[Event]:
+    after = request
+    for event in events:
+        after = _apply(after, event, now)
+    reached = after.state is State.PENDING and len(after.counted) >= after.quorum
+    return [*events, QuorumReached()] if reached else events
+
+
+def _is_under_way(request: Request, epoch: str) -> bool:
+    return request.state is State.EXECUTING and request.permit is not None and request.permit.epoch == epoch
+
+
+def _so_far(request: Request) -> str:
+    return {
+        State.EXECUTING: "it is being cancelled right now",
+        State.ACCEPTED: "the provider has accepted the cancellation",
+        State.UNKNOWN: "the cancellation was sent and its outcome is being checked",
+    }.get(request.state, request.state.value.replace("_", " "))
+
+
+# --- evolving ---------------------------------------------------------------------------------------
+
+
+def _begin(event: Requested, at: datetime, request_id: str) -> Request:
+    return Request(
+        id=request_id,
+        state=State.CHECKING,
+        team=event.team,
+        channel=event.channel,
+        provider=event.provider,
+        account=event.account,
+        reference=event.reference,
+        reference_key=event.reference_key,
+        requester=event.requester,
+        reason=event.reason,
+        quorum=event.quorum,
+        approvers=event.approvers,
+        created_at=at,
+        expires_at=event.expires_at,
+        version=1,
+    )
+
+
+def _apply(request: Request, event: Event, at: datetime) -> Request:
+    match event:
+        case OrderRead(order):
+            return _read(request, order)
+        case Approved(by, card, verified, _):
+            return replace(request, approvals=(*request.approvals, Approval(by, card, at, verified)))
+        case ApprovalVerified(by, _):
+            confirmed = tuple(replace(a, verified=True) if a.by == by else a for a in request.approvals)
+            return replace(request, approvals=confirmed)
+        case ApprovalVoided(by, _):
+            return _void(request, by)
+        case QuorumReached():
+            return replace(request, state=State.APPROVED, held="")
+        case Denied(by, reason):
+            return replace(request, state=State.DENIED, decided_by=by, decision=reason)
+        case Withdrawn(by):
+            return replace(request, state=State.WITHDRAWN, decided_by=by)
+        case Expired():
+            return replace(request, state=State.EXPIRED)
+        case Held(why):
+            return replace(request, held=why)
+        case Permitted(epoch, attempt, order, _):
+            permit = Permit(epoch, attempt, at, order)
+            return replace(request, state=State.EXECUTING, permit=permit, attempts=attempt, held="")
+        case Answered(_, outcome) | FollowedUp(outcome):
+            return _conclude(request, outcome)
+        case Interrupted(_):
+            return _conclude(request, Outcome(Result.UNKNOWN, "The bot was interrupted.", "interrupted"))
+        case PersonCalled(_):
+            return replace(request, state=State.NEEDS_PERSON)
+        case AttemptRefused() | Requested():
+            return request
+        case _:
+            assert_never(event)
+
+
+def _read(request: Request, order: OrderState) -> Request:
+    """What people decide on is now this order; approvals of anything else are void."""
+    if order.standing is Standing.CANCELLED:
+        state = State.ALREADY_CANCELLED
+    elif order.standing in CANNOT_BE_CANCELLED:
+        state = State.NOT_CANCELLABLE
+    else:
+        return replace(request, order=order, approvals=(), state=State.PENDING, held="")
+    return replace(request, order=order, state=state, held="")
+
+
+def _void(request: Request, by: Person) -> Request:
+    left = tuple(a for a in request.approvals if a.by != by)
+    enough = sum(a.verified for a in left) >= request.quorum
+    back = State.PENDING if request.state is State.APPROVED and not enough else request.state
+    return replace(request, approvals=left, state=back)
+
+
+def _conclude(request: Request, outcome: Outcome) -> Request:
+    if outcome.result is Result.NO_EFFECT:
+        may_repeat = request.attempts < MAX_ATTEMPTS
+        state = State.APPROVED if may_repeat else State.FAILED
+    else:
+        state = RESULT_STATE[outcome.result]
+    if request.state is State.NEEDS_PERSON and state in OPEN:
+        state = State.NEEDS_PERSON
+    return replace(request, state=state, outcome=outcome)

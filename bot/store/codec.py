@@ -1,0 +1,28 @@
+"""Records to canonical JSON and back. The bytes are what the history's hashes are taken over."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from bot.model import Event, Request, canonical
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
+
+
+def dump_event(event: Event) -> str:
+    return canonical(_EVENT.dump_python(event, mode="json")).decode()
+
+
+def load_event(body: str) -> Event:
+    return _EVENT.validate_json(body)
+
+
+def dump_request(request: Request) -> str:
+    return canonical(_REQUEST.dump_python(request, mode="json")).decode()
+
+
+def load_request(body: str) -> Request:
+    return _REQUEST.validate_json(body)

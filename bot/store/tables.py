@@ -1,0 +1,144 @@
+"""What is on disk. Migrations in `bot/migrations` follow these tables; a test compares the two."""
+
+# No `from __future__ import annotations` here: SQLModel reads the annotations when it maps a class.
+from datetime import datetime
+
+from sqlalchemy import Column, Index, MetaData, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+class Table(SQLModel):
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class EventRow(Table, table=True):
+    """One link of the history. Rows are only ever added."""
+
+    __tablename__ = "event"
+
+    seq: int = Field(primary_key=True)
+    """1, 2, 3, … without a gap; the primary key keeps two writers from forking the chain."""
+    request_id: str | None = Field(default=None, index=True)
+    at: datetime
+    kind: str
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    previous: str
+    hash: str
+
+
+class RequestRow(Table, table=True):
+    """A request as its events add up to it. `body` is the whole record; the rest is for finding it."""
+
+    __tablename__ = "request"
+    __table_args__ = (
+        # At most one open request for the same order at the same account.
+        Index(
+            "uq_request_open_order",
+            "reference_key",
+            unique=True,
+            sqlite_where=text("is_open"),
+            postgresql_where=text("is_open"),
+        ),
+        Index("ix_request_state_created_at", "state", "created_at"),
+        Index("ix_request_requester_created_at", "requester", "created_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    version: int
+    state: str
+    is_open: bool
+    provider: str
+    reference_key: str
+    requester: str
+    created_at: datetime
+    body: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class ReferenceRow(Table, table=True):
+    """The exact reference, as it goes to the provider. Deleted when the request has ended."""
+
+    __tablename__ = "reference"
+
+    request_id: str = Field(primary_key=True)
+    value: str
+
+
+class VoteRow(Table, table=True):
+    """One approval. The constraint, not the code, makes a double click one vote."""
+
+    __tablename__ = "vote"
+    __table_args__ = (UniqueConstraint("request_id", "person", "digest"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    request_id: str
+    person: str
+    digest: str
+
+
+class PermitRow(Table, table=True):
+    """The right to send one cancel. No row, no send; one row, at most one send."""
+
+    __tablename__ = "permit"
+    __table_args__ = (UniqueConstraint("request_id", "attempt"),)
+
+    epoch: str = Field(primary_key=True)
+    request_id: str
+    attempt: int
+    at: datetime
+
+
+class CardRow(Table, table=True):
+    """Where the card of a request is in Slack."""
+
+    __tablename__ = "card"
+
+    request_id: str = Field(primary_key=True)
+    channel: str
+    ts: str
+
+
+class ActionRow(Table, table=True):
+    """Work that is due: at most one row for each kind and request."""
+
+    __tablename__ = "action"
+    __table_args__ = (UniqueConstraint("kind", "key"), Index("ix_action_due", "done", "due"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    key: str
+    lane: str
+    """The provider it will occupy, so that one that hangs never delays another."""
+    due: datetime
+    done: bool = False
+    runs: int = 0
+    token: str | None = None
+    """Who holds it. A new token is written with each claim and cleared when it is put back."""
+    lease: datetime | None = None
+
+
+class MessageRow(Table, table=True):
+    """A Slack message that is owed. Delivered in order within its lane."""
+
+    __tablename__ = "message"
+    __table_args__ = (Index("ix_message_due", "delivered", "due"), Index("ix_message_lane", "lane", "id"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    lane: str
+    kind: str
+    request_id: str | None = None
+    target: str = ""
+    """A channel, or a person for a direct message."""
+    body: str = Field(default="", sa_column=Column(Text, nullable=False))
+    due: datetime
+    created_at: datetime
+    delivered: bool = False
+    tries: int = 0
+    problem: str = ""

@@ -1,0 +1,354 @@
+"""One transaction: load a request, save what happened to it, and what follows from that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, delete, func, insert, update
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+from bot.errors import ChainBroken, Conflict
+from bot.model import (
+    ENDED,
+    OPEN,
+    ApprovalVoided,
+    Approved,
+    Event,
+    OrderRead,
+    Permitted,
+    Request,
+)
+from bot.rules import evolve, replay
+from bot.store import chain
+from bot.store.codec import dump_event, dump_request, load_event, load_request
+from bot.store.tables import (
+    ActionRow,
+    CardRow,
+    EventRow,
+    MessageRow,
+    PermitRow,
+    ReferenceRow,
+    RequestRow,
+    VoteRow,
+)
+
+
+class Unit:
+    """A database transaction in the words of the bot. Use it inside `Store.write` or `Store.read`."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session = session
+        self.now = now
+        """One time for everything in the transaction."""
+
+    # --- requests and their history ---------------------------------------------------------------
+
+    def request(self, request_id: str) -> Request | None:
+        row = self._session.get(RequestRow, request_id)
+        return None if row is None else load_request(row.body)
+
+    def find(self, prefix: str) -> list[Request]:
+        """Requests whose ID begins with `prefix`; at most two, to tell "found" from "ambiguous"."""
+        rows = self._session.exec(
+            select(RequestRow).where(col(RequestRow.id).startswith(prefix, autoescape=True)).limit(2)
+        )
+        return [load_request(row.body) for row in rows]
+
+    def open_request_for(self, reference_key: str) -> Request | None:
+        row = self._session.exec(
+            select(RequestRow).where(RequestRow.reference_key == reference_key, col(RequestRow.is_open))
+        ).first()
+        return None if row is None else load_request(row.body)
+
+    def open_requests_of(self, requester: str) -> int:
+        """How many requests of one person are not decided yet."""
+        mine = select(func.count()).where(RequestRow.requester == requester, col(RequestRow.is_open))
+        return self._session.exec(mine).one()
+
+    def requests(
+        self,
+        *,
+        states: Sequence[str] = (),
+        requester: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+    ) -> list[Request]:
+        """The newest requests first."""
+        query = select(RequestRow).order_by(col(RequestRow.created_at).desc(), RequestRow.id).limit(limit)
+        if states:
+            query = query.where(col(RequestRow.state).in_(list(states)))
+        if requester is not None:
+            query = query.where(RequestRow.requester == requester)
+        if since is not None:
+            query = query.where(RequestRow.created_at >= since)
+        return [load_request(row.body) for row in self._session.exec(query)]
+
+    def history(self, request_id: str) -> list[tuple[Event, datetime]]:
+        rows = self._session.exec(
+            select(EventRow).where(EventRow.request_id == request_id).order_by(col(EventRow.seq))
+        )
+        return [(load_event(row.body), row.at) for row in rows]
+
+    def begin(self, request_id: str, event: Event, reference: str) -> Request:
+        """Save the first event of a request, and the exact reference beside it.
+
+        Raises `IntegrityError` when the order is spoken for by another open request.
+        """
+        request = evolve(None, event, self.now, request_id)
+        self._append(request_id, [event])
+        self._session.add(_row(request))
+        self._session.add(ReferenceRow(request_id=request_id, value=reference))
+        self._session.flush()
+        return request
+
+    def save(self, before: Request, events: Sequence[Event]) -> Request:
+        """Append `events` and store what the request becomes.
+
+        Raises `Conflict` when somebody else saved it since `before` was read; nothing is kept then.
+        """
+        after = before
+        for event in events:
+            after = evolve(after, event, self.now, before.id)
+        self._store_row(before, after)
+        self._append(before.id, events)
+        for event in events:
+            self._guard(before, event)
+        if after.state in ENDED:
+            self._session.execute(
+                delete(ReferenceRow).where(col(ReferenceRow.request_id) == before.id),
+                execution_options={"synchronize_session": False},
+            )
+        return after
+
+    def note(self, kind: str, body: dict[str, Any]) -> None:
+        """Add something to the history that belongs to no request: a start, a stop."""
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        self._session.add(chain.link(self.head(), None, self.now, kind, text))
+        self._session.flush()
+
+    def reference(self, request_id: str) -> str | None:
+        """The exact reference; None when the request has ended and it was wiped."""
+        row = self._session.get(ReferenceRow, request_id)
+        return None if row is None else row.value
+
+    def head(self) -> chain.Head:
+        row = self._session.exec(select(EventRow).order_by(col(EventRow.seq).desc()).limit(1)).first()
+        return chain.Head() if row is None else chain.Head(row.seq, row.hash)
+
+    def verify(self, since: chain.Head, limit: int | None = None) -> chain.Head:
+        """Walk the chain from `since`. Raises `ChainBroken` at the first row that is wrong."""
+        if since.seq:
+            last = self._session.get(EventRow, since.seq)
+            if last is None or last.hash != since.hash:
+                raise ChainBroken(since.seq, f"event {since.seq} of the history was there before and is not")
+        query = select(EventRow).where(EventRow.seq > since.seq).order_by(col(EventRow.seq))
+        if limit is not None:
+            query = query.limit(limit)
+        head = since
+        rows = self._session.exec(query.execution_options(yield_per=1000))
+        for head in chain.follow(since, rows):
+            continue
+        return head
+
+    def prove(self, request: Request) -> None:
+        """Raise `ChainBroken` unless the stored request is what its history adds up to."""
+        try:
+            rebuilt = replay(request.id, self.history(request.id))
+        except ValueError as problem:
+            raise ChainBroken(0, f"the history of request {request.id} cannot be read") from problem
+        if rebuilt != request:
+            raise ChainBroken(0, f"request {request.id} is not what its history says")
+
+    def _append(self, request_id: str, events: Sequence[Event]) -> None:
+        head = self.head()
+        for event in events:
+            row = chain.link(head, request_id, self.now, event.kind, dump_event(event))
+            self._session.add(row)
+            head = chain.Head(row.seq, row.hash)
+        self._session.flush()
+
+    def _store_row(self, before: Request, after: Request) -> None:
+        row = _row(after)
+        changed = self._changed(
+            update(RequestRow)
+            .where(col(RequestRow.id) == before.id, col(RequestRow.version) == before.version)
+            .values(version=row.version, state=row.state, is_open=row.is_open, body=row.body)
+        )
+        if changed != 1:
+            raise Conflict(before.id)
+
+    def _guard(self, before: Request, event: Event) -> None:
+        """Rows whose unique constraints hold even if the code above them were wrong."""
+        match event:
+            case Approved(by, digest, _, _):
+                vote = insert(VoteRow).values(request_id=before.id, person=str(by), digest=digest)
+                try:
+                    self._session.execute(vote)
+                except IntegrityError as taken:
+                    raise Conflict(before.id) from taken
+            case ApprovalVoided(by, _):
+                self._forget_votes(VoteRow.request_id == before.id, VoteRow.person == str(by))
+            case OrderRead(_):
+                self._forget_votes(VoteRow.request_id == before.id)
+            case Permitted(epoch, attempt, _, _):
+                self._session.execute(
+                    insert(PermitRow).values(
+                        epoch=epoch, request_id=before.id, attempt=attempt, at=self.now
+                    )
+                )
+            case _:
+                pass
+
+    def _forget_votes(self, *conditions: Any) -> None:
+        self._session.execute(
+            delete(VoteRow).where(*conditions), execution_options={"synchronize_session": False}
+        )
+
+    # --- the agenda -------------------------------------------------------------------------------
+
+    def schedule(self, kind: str, key: str, lane: str, due: datetime) -> None:
+        """Make work due. Rescheduling takes it away from whoever holds it now: their `finish` and
+        `put_back` find nothing, and the new due time stands."""
+        values = {"lane": lane, "due": due, "done": False, "runs": 0, "token": None, "lease": None}
+        query = sqlite_insert(ActionRow).values(kind=kind, key=key, **values)
+        self._session.execute(query.on_conflict_do_update(index_elements=["kind", "key"], set_=values))
+
+    def claim(self, token: str, lease: timedelta, full: Sequence[str]) -> ActionRow | None:
+        """Take one due action, leaving out the lanes in `full`; None when there is none."""
+        free = (col(ActionRow.token).is_(None)) | (col(ActionRow.lease) < self.now)
+        due = (
+            select(ActionRow.id)
+            .where(~col(ActionRow.done), ActionRow.due <= self.now, free)
+            .where(col(ActionRow.lane).not_in(list(full)))
+            .order_by(col(ActionRow.due), col(ActionRow.id))
+            .limit(1)
+        )
+        claimed = self._session.execute(
+            update(ActionRow)
+            .where(col(ActionRow.id).in_(due.scalar_subquery()))
+            .values(token=token, lease=self.now + lease, runs=ActionRow.runs + 1)
+            .returning(ActionRow.id),
+            execution_options={"synchronize_session": False},
+        ).scalar_one_or_none()
+        return None if claimed is None else self._session.get(ActionRow, claimed)
+
+    def finish(self, action_id: int, token: str) -> None:
+        self._changed(
+            update(ActionRow)
+            .where(col(ActionRow.id) == action_id, col(ActionRow.token) == token)
+            .values(done=True, token=None, lease=None)
+        )
+
+    def put_back(self, action_id: int, token: str, due: datetime) -> None:
+        self._changed(
+            update(ActionRow)
+            .where(col(ActionRow.id) == action_id, col(ActionRow.token) == token)
+            .values(due=due, token=None, lease=None)
+        )
+
+    def free_all_actions(self) -> None:
+        """Void every lease. Only for the sole process on a database, at its start."""
+        self._changed(
+            update(ActionRow).where(col(ActionRow.token).is_not(None)).values(token=None, lease=None)
+        )
+
+    def next_due(self) -> datetime | None:
+        """When the next action can be claimed: its due time, or the end of a lease nobody gave back."""
+        claimable = func.coalesce(col(ActionRow.lease), col(ActionRow.due), type_=UTCDateTime())
+        return self._session.exec(
+            select(claimable).where(~col(ActionRow.done)).order_by(claimable).limit(1)
+        ).first()
+
+    # --- the outbox -------------------------------------------------------------------------------
+
+    def owe(self, lane: str, kind: str, *, request_id: str | None, target: str, body: str = "") -> None:
+        self._session.add(
+            MessageRow(
+                lane=lane,
+                kind=kind,
+                request_id=request_id,
+                target=target,
+                body=body,
+                due=self.now,
+                created_at=self.now,
+            )
+        )
+
+    def owed(self) -> list[MessageRow]:
+        """The first undelivered message of each lane, the oldest first."""
+        first = (
+            select(func.min(MessageRow.id)).where(~col(MessageRow.delivered)).group_by(MessageRow.lane)
+        )
+        query = select(MessageRow).where(col(MessageRow.id).in_(first)).order_by(col(MessageRow.id))
+        return list(self._session.exec(query))
+
+    def delivered(self, message_id: int) -> None:
+        self._changed(
+            update(MessageRow).where(col(MessageRow.id) == message_id).values(delivered=True, problem="")
+        )
+
+    def covered(self, request_id: str, last_id: int) -> None:
+        """A card rendered now shows everything up to `last_id`: older paintings are not owed any more."""
+        self._changed(
+            update(MessageRow)
+            .where(col(MessageRow.request_id) == request_id, MessageRow.kind == "card")
+            .where(~col(MessageRow.delivered), col(MessageRow.id) <= last_id)
+            .values(delivered=True)
+        )
+
+    def last_owed_card(self, request_id: str) -> int:
+        query = select(MessageRow.id).where(MessageRow.request_id == request_id, MessageRow.kind == "card")
+        return self._session.exec(query.order_by(col(MessageRow.id).desc()).limit(1)).first() or 0
+
+    def postpone(self, message_id: int, due: datetime, problem: str) -> None:
+        self._changed(
+            update(MessageRow)
+            .where(col(MessageRow.id) == message_id)
+            .values(due=due, tries=MessageRow.tries + 1, problem=problem)
+        )
+
+    def outbox_age(self) -> timedelta:
+        """How long the oldest undelivered message has been waiting."""
+        oldest = self._session.exec(
+            select(MessageRow.created_at)
+            .where(~col(MessageRow.delivered))
+            .order_by(col(MessageRow.id))
+            .limit(1)
+        ).first()
+        return timedelta(0) if oldest is None else self.now - oldest
+
+    def card(self, request_id: str) -> CardRow | None:
+        return self._session.get(CardRow, request_id)
+
+    def set_card(self, request_id: str, channel: str, ts: str) -> None:
+        values = {"channel": channel, "ts": ts}
+        query = sqlite_insert(CardRow).values(request_id=request_id, **values)
+        self._session.execute(query.on_conflict_do_update(index_elements=["request_id"], set_=values))
+
+    def _changed(self, statement: Any) -> int:
+        result: CursorResult[Any] = self._session.execute(
+            statement, execution_options={"synchronize_session": False}
+        )
+        return result.rowcount
+
+
+def _row(request: Request) -> RequestRow:
+    return RequestRow(
+        id=request.id,
+        version=request.version,
+        state=request.state.value,
+        is_open=request.state in OPEN,
+        provider=request.provider,
+        reference_key=request.reference_key,
+        requester=str(request.requester),
+        created_at=request.created_at,
+        body=dump_request(request),
+    )
+
+

@@ -1,0 +1,65 @@
+"""Background loops that must not die quietly: started again with back-off, and seen when they fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from bot.logs import get_logger
+
+log = get_logger(__name__)
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+
+
+class Supervisor:
+    """Owns the bot's loops and its short-lived tasks."""
+
+    def __init__(self) -> None:
+        self._loops: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.failing: dict[str, str] = {}
+        """Loops whose last run failed, with the class of the failure: for `/readyz`."""
+
+    def keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        self._loops.append(asyncio.create_task(self._keep(name, loop), name=name))
+
+    def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Run `work` beside everything else; a failure is logged, never lost."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    async def stop(self, grace: float) -> None:
+        """Stop the loops, give running tasks `grace` seconds to end, then cancel what is left."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await loop()
+                return
+            except Exception as problem:  # noqa: BLE001  (the one place that must outlive anything)
+                self.failing[name] = type(problem).__name__
+                log.exception("loop_failed", loop=name)
+            lived = asyncio.get_running_loop().time() - started
+            pause = FIRST_PAUSE if lived > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+            self.failing.pop(name, None)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("task_failed", task=task.get_name(), exc_info=problem)

@@ -1,0 +1,288 @@
+"""The workshop: takes what is due and does it. The only place that calls providers.
+
+Any action may be interrupted at any point and run again. What keeps a cancel from being sent twice is
+the permit: a row that is durable before the first byte leaves. A request that has one is never sent
+again until a look-up, later than the call could still be running, has proved that nothing happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot import agenda
+from bot.agenda import Kind
+from bot.directory import FRESH, Directory
+from bot.errors import ChainBroken, CountersignError
+from bot.logs import get_logger
+from bot.model import (
+    CallPerson,
+    Expire,
+    Judge,
+    Permit,
+    RecordAnswer,
+    RecordFollowUp,
+    RecordInterruption,
+    RecordOrder,
+    Request,
+    State,
+    TakePermit,
+)
+from bot.store import Store
+from bot.store.tables import ActionRow
+from bot.supervise import Supervisor
+from bot.workflow import Workflow
+from providers.contract import Attempt, OrderState, Outcome, Provider, Result, Standing
+
+log = get_logger(__name__)
+
+LEASE = timedelta(minutes=3)
+"""Longer than any action takes: three provider calls at most, each with a deadline."""
+AT_ONCE = 32
+AT_ONCE_PER_PROVIDER = 8
+GATEWAY_GONE = "The provider did not confirm or deny the cancellation in time."
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    call: timedelta
+    """Total deadline of one provider call."""
+    reconcile_after: timedelta
+    reconcile_for: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An action this worker has claimed, until `until` on the monotonic clock."""
+
+    id: int
+    kind: Kind
+    request_id: str
+    lane: str
+    token: str
+    runs: int
+    until: float
+
+
+Again = timedelta | None
+"""What an action returns: when to run again, or None when it is done."""
+
+
+class Worker:
+    def __init__(
+        self,
+        store: Store,
+        workflow: Workflow,
+        providers: Mapping[str, Provider],
+        directory: Directory,
+        deadlines: Deadlines,
+        supervisor: Supervisor,
+        clock: Callable[[], datetime],
+        idle: float = 30.0,
+    ) -> None:
+        """`idle`: seconds after which the database is read again even if nobody woke us."""
+        self._store = store
+        self._workflow = workflow
+        self._providers = providers
+        self._directory = directory
+        self._deadlines = deadlines
+        self._supervisor = supervisor
+        self._clock = clock
+        self._idle = idle
+        self._wake = asyncio.Event()
+        self._busy: Counter[str] = Counter()
+        self._actions: dict[Kind, Callable[[Held], Awaitable[Again]]] = {
+            Kind.CHECK: self._check,
+            Kind.VERIFY: self._verify,
+            Kind.CANCEL: self._cancel,
+            Kind.FOLLOW_UP: self._follow_up,
+            Kind.REMIND: self._remind,
+            Kind.EXPIRE: self._expire,
+        }
+
+    def wake(self) -> None:
+        """Something was saved that may have made work due."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Take what is due, for ever."""
+        while True:
+            self._wake.clear()
+            while sum(self._busy.values()) < AT_ONCE and (held := await self._claim()):
+                self._busy[held.lane] += 1
+                self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
+            await self._sleep()
+
+    async def _claim(self) -> Held | None:
+        token = secrets.token_hex(8)
+        until = time.monotonic() + LEASE.total_seconds()
+        full = [lane for lane, busy in self._busy.items() if busy >= AT_ONCE_PER_PROVIDER]
+        due = await self._store.read(lambda unit: unit.next_due())
+        if due is None or due > self._clock():
+            return None  # nothing to claim: spare the disk a transaction
+        row = await self._store.write(lambda unit: unit.claim(token, LEASE, full))
+        return None if row is None else _held(row, token, until)
+
+    async def _sleep(self) -> None:
+        due = await self._store.read(lambda unit: unit.next_due())
+        wait = self._idle if due is None else (due - self._clock()).total_seconds()
+        full = sum(self._busy.values()) >= AT_ONCE or max(self._busy.values(), default=0) >= AT_ONCE_PER_PROVIDER
+        try:
+            # What is due and finds no room stays on the agenda; whoever finishes wakes us.
+            async with asyncio.timeout(self._idle if full else min(max(wait, 0.02), self._idle)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _perform(self, held: Held) -> None:
+        """Run one action and put it away; whatever goes wrong, it is tried again later."""
+        try:
+            try:
+                again = await self._actions[held.kind](held)
+            except ChainBroken as broken:
+                log.error("chain_broken", request=held.request_id, seq=broken.seq, advice=broken.advice)
+                again = timedelta(minutes=1)
+            except CountersignError as problem:
+                log.warning("action_failed", kind=held.kind, request=held.request_id, why=problem.advice)
+                again = agenda.next_look(held.runs, None)
+            except Exception:
+                log.exception("action_failed", kind=held.kind, request=held.request_id)
+                again = agenda.next_look(held.runs, None)
+            await self._put_away(held, again)
+        finally:
+            self._busy[held.lane] -= 1
+            self.wake()
+
+    async def _put_away(self, held: Held, again: Again) -> None:
+        if again is None:
+            await self._store.write(lambda unit: unit.finish(held.id, held.token))
+        else:
+            due = self._clock() + again
+            await self._store.write(lambda unit: unit.put_back(held.id, held.token, due))
+
+    # --- the actions ------------------------------------------------------------------------------
+
+    async def _check(self, held: Held) -> Again:
+        """Look the order up, so that nobody is asked about an order that cannot be cancelled."""
+        request, reference = await self._workflow.load(held.request_id)
+        if request.state is State.CHECKING and reference is not None:
+            order = await self._look_up(request, reference)
+            await self._workflow.record(request.id, RecordOrder(order))
+        return None
+
+    async def _verify(self, held: Held) -> Again:
+        """Confirm those whose eligibility was not known at the click."""
+        request, _ = await self._workflow.load(held.request_id)
+        unsure = [approval.by for approval in request.approvals if not approval.verified]
+        if not unsure or request.state is not State.PENDING:
+            return None
+        lists = (request.approvers, self._workflow.policy.approvers)
+        verdicts = [await self._directory.judge(person, *lists) for person in unsure]
+        after = await self._workflow.record(request.id, Judge(tuple(verdicts)))
+        left = any(not approval.verified for approval in after.approvals)
+        return agenda.next_look(held.runs, None) if left else None
+
+    async def _cancel(self, held: Held) -> Again:
+        """Judge everything again, take a permit, send one cancel, write down the answer."""
+        request, reference = await self._workflow.load(held.request_id)
+        if request.state is State.EXECUTING and request.permit is not None:
+            # The permit was written and no answer is recorded: the process died in between. The call
+            # may have gone out; from here on only look-ups tell.
+            await self._workflow.record(request.id, RecordInterruption(request.permit.epoch))
+            return None
+        if request.state is not State.APPROVED or reference is None:
+            return None
+        order = await self._look_up(request, reference)
+        epoch = secrets.token_hex(16)
+        permit = await self._workflow.take_permit(request.id, await self._judge(request, order, epoch), epoch)
+        if permit is None:
+            after, _ = await self._workflow.load(request.id)
+            return agenda.next_look(held.runs + 2, None) if after.state is State.APPROVED else None
+        outcome = await self._send(held, request, reference, permit)
+        await self._workflow.record(request.id, RecordAnswer(epoch, outcome))
+        log.info("cancel_answered", request=request.id, attempt=permit.attempt, result=outcome.result)
+        return None
+
+    async def _judge(self, request: Request, order: OrderState, epoch: str) -> TakePermit:
+        lists = (request.approvers, self._workflow.policy.approvers)
+        people = [approval.by for approval in request.counted]
+        verdicts = [await self._directory.judge(person, *lists, max_age=FRESH / 4) for person in people]
+        return TakePermit(
+            epoch=epoch,
+            order=order,
+            verdicts=tuple(verdicts),
+            requester_present=await self._directory.is_present(request.requester),
+            quorum=self._workflow.policy.quorum,
+            account=self._provider(request).account,
+        )
+
+    async def _send(self, held: Held, request: Request, reference: str, permit: Permit) -> Outcome:
+        """The one call that cannot be taken back."""
+        if time.monotonic() > held.until - self._deadlines.call.total_seconds():
+            # This process was asleep; another one may have taken over by now.
+            return Outcome(Result.NO_EFFECT, "The bot was paused before it could send.", "lease_over")
+        provider = self._provider(request)
+        note = f"Cancelled on request of Slack user {request.requester.user}, request {request.id[:8]}."
+        try:
+            async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
+                return await provider.cancel(reference, note, permit.order)
+        except TimeoutError:
+            return Outcome(Result.UNKNOWN, f"No answer from {provider.facts.label}.", "deadline")
+
+    async def _follow_up(self, held: Held) -> Again:
+        """Find out, by reading only, what an accepted or unknown cancel became."""
+        request, reference = await self._workflow.load(held.request_id)
+        if request.state not in {State.ACCEPTED, State.UNKNOWN} or not request.permit or reference is None:
+            return None
+        age = self._clock() - request.permit.at
+        accepted = request.state is State.ACCEPTED
+        if not accepted and age < self._quarantine(request):
+            return self._quarantine(request) - age
+        provider = self._provider(request)
+        outcome = await provider.follow_up(reference, Attempt(request.permit.order, age, accepted))
+        after = await self._workflow.record(request.id, RecordFollowUp(outcome))
+        if after.state is not request.state:
+            return None  # decided, or scheduled anew under the new state
+        horizon = provider.facts.confirm_within if accepted else self._deadlines.reconcile_for
+        if age >= horizon:
+            await self._workflow.record(request.id, CallPerson(outcome.said or GATEWAY_GONE))
+            return None
+        return min(agenda.next_look(held.runs, outcome.look_again), max(horizon - age, timedelta(seconds=1)))
+
+    def _quarantine(self, request: Request) -> timedelta:
+        settled = request.outcome is not None and request.outcome.settled
+        return timedelta(0) if settled else self._deadlines.reconcile_after
+
+    async def _remind(self, held: Held) -> Again:
+        waiting = await self._workflow.remind(held.request_id)
+        return self._workflow.policy.timing.remind_after * 2**held.runs if waiting else None
+
+    async def _expire(self, held: Held) -> Again:
+        await self._workflow.record(held.request_id, Expire())
+        return None
+
+    async def _look_up(self, request: Request, reference: str) -> OrderState:
+        provider = self._provider(request)
+        try:
+            async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
+                return await provider.look_up(reference)
+        except TimeoutError:
+            return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
+
+
+    def _provider(self, request: Request) -> Provider:
+        provider = self._providers.get(request.provider)
+        if provider is None:
+            raise CountersignError(f"{request.provider} is not configured here any more")
+        return provider
+
+
+def _held(row: ActionRow, token: str, until: float) -> Held:
+    if row.id is None:
+        raise ValueError("an action that was never stored")
+    return Held(row.id, Kind(row.kind), row.key, row.lane, token, row.runs, until)

@@ -1,0 +1,373 @@
+"""The whole story: load a request, decide, save, and write down what follows. Read this file first.
+
+Each public function is one transaction. When it returns, what it did is durable: the events, the
+request, the work that is due and the messages that are owed. It talks to nobody: the worker calls
+providers and the outbox calls Slack, later, from what was saved here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot import agenda, announce
+from bot.directory import Directory
+from bot.errors import BadForm, Duplicate, Refused
+from bot.model import (
+    Approve,
+    AttemptRefused,
+    Command,
+    Deny,
+    Eligibility,
+    Event,
+    Permit,
+    Person,
+    Request,
+    Requested,
+    State,
+    Verdict,
+    Withdraw,
+    reference_key,
+)
+from bot.rules import decide
+from bot.store import Store, Unit
+from bot.store.chain import Head
+from providers.contract import Facts, Provider
+
+REASON_MAX = 500
+OPEN_PER_REQUESTER = 20
+"""Open requests one person may have: enough for a bad day, too few to wear approvers down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who decides, in which channel, until when: frozen into each request when it is made."""
+
+    team: str
+    channel: str
+    approvers: tuple[str, ...]
+    requesters: tuple[str, ...]
+    """Empty: every member of the workspace."""
+    quorum: int
+    ttl: timedelta
+    timing: agenda.Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What somebody typed into the form."""
+
+    provider: str
+    reference: str
+    reason: str
+    origin: str = ""
+    """The channel it was typed in; empty when it was not typed in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A button: which request, which version of its card, and where that card is."""
+
+    request_id: str
+    digest: str
+    channel: str
+    ts: str
+    ours: bool
+    """Slack says that this app posted the message."""
+
+
+class Workflow:
+    """What people and the worker can make happen to requests."""
+
+    def __init__(
+        self,
+        store: Store,
+        providers: Mapping[str, Provider],
+        facts: Mapping[str, Facts],
+        policy: Policy,
+        directory: Directory,
+    ) -> None:
+        self._store = store
+        self._providers = providers
+        self._facts = facts
+        self.policy = policy
+        self._directory = directory
+        self._verified = Head()
+
+    @property
+    def enabled(self) -> list[Facts]:
+        return [provider.facts for provider in self._providers.values()]
+
+    def facts(self, request: Request) -> Facts:
+        """The facts of a request's provider, also when it is not configured any more."""
+        return self._facts[request.provider]
+
+    async def verify_history(self) -> Head:
+        """Walk the whole chain. Raises `ChainBroken`; nothing must be executed then."""
+        self._verified = await self._store.read(lambda unit: unit.verify(Head()))
+        return self._verified
+
+    # --- what people do ---------------------------------------------------------------------------
+
+    async def submit(self, ask: Ask, by: Person) -> Request:
+        """Ask for a cancellation. The order is looked up next; then the approvers are asked.
+
+        Raises `BadForm` for what can be corrected in the form, `Duplicate` when the order is already
+        being dealt with, `Refused` when this person may not ask.
+        """
+        provider = self._check_form(ask)
+        self._may_ask(by)
+        request_id = secrets.token_hex(16)
+        account = provider.account
+        key = reference_key(ask.provider, account, ask.reference)
+        facts = provider.facts
+
+        def begin(unit: Unit) -> Request:
+            self._not_twice(unit, key, by)
+            policy = self.policy
+            event = Requested(
+                team=policy.team,
+                channel=policy.channel,
+                provider=ask.provider,
+                account=account,
+                reference=_shown(ask.reference, key, facts),
+                reference_key=key,
+                requester=by,
+                reason=ask.reason,
+                quorum=policy.quorum,
+                approvers=policy.approvers,
+                expires_at=unit.now + policy.ttl,
+            )
+            request = unit.begin(request_id, event, ask.reference)
+            self._follow(unit, None, request, [event])
+            _owe(unit, announce.asked(request, facts, ask.origin))
+            return request
+
+        return await self._store.write(begin)
+
+    async def approve(self, click: Click, by: Person) -> Request:
+        """Count one approval, at once or as soon as the directory has confirmed the person."""
+
+        def command(request: Request) -> Command:
+            return Approve(by, click.digest, self._verdict(request, by))
+
+        return await self._decide(click.request_id, by, "approve", command, click)
+
+    async def may_deny(self, click: Click, by: Person) -> Request:
+        """The request, if `by` could deny it now. Changes nothing; raises `Refused` if not."""
+
+        def look(unit: Unit) -> Request:
+            request = self._present(unit, click.request_id)
+            decide(request, Deny(by, "", self._verdict(request, by)), unit.now)
+            return request
+
+        return await self._store.read(look)
+
+    async def deny(self, request_id: str, by: Person, reason: str) -> Request:
+        """End the request with a reason. One eligible person is enough."""
+
+        def command(request: Request) -> Command:
+            return Deny(by, reason[:REASON_MAX], self._verdict(request, by))
+
+        return await self._decide(request_id, by, "deny", command, None)
+
+    async def withdraw(self, request_id: str, by: Person, click: Click | None = None) -> Request:
+        """Take one's own request back."""
+        return await self._decide(request_id, by, "withdraw", lambda _: Withdraw(by), click)
+
+    async def whisper(self, channel: str, person: Person, text: str) -> None:
+        """Owe one person a private answer."""
+        await self._store.write(lambda unit: _owe(unit, announce.whisper(channel, person, text)))
+
+    async def find(self, prefix: str) -> Request:
+        """The request whose ID begins with `prefix`. Raises `Refused` when none or several do."""
+        wanted = prefix.strip().lower().lstrip("#")
+        is_id = 4 <= len(wanted) <= 32 and set(wanted) <= set("0123456789abcdef")
+        found = await self._store.read(lambda unit: unit.find(wanted)) if is_id else []
+        if len(found) == 1:
+            return found[0]
+        advice = "Several requests begin with that ID; give more of it." if found else (
+            "There is no request with that ID. `/cancel-order mine` lists yours."
+        )
+        raise Refused("no_such_request", advice)
+
+    async def mine(self, by: Person) -> list[Request]:
+        return await self._store.read(lambda unit: unit.requests(requester=str(by), limit=20))
+
+    async def pending(self) -> list[Request]:
+        states = [State.PENDING.value, State.APPROVED.value, State.NEEDS_PERSON.value]
+        return await self._store.read(lambda unit: unit.requests(states=states, limit=20))
+
+    async def history(self) -> list[Request]:
+        return await self._store.read(lambda unit: unit.requests(limit=20))
+
+    # --- what the worker does ---------------------------------------------------------------------
+
+    async def load(self, request_id: str) -> tuple[Request, str | None]:
+        """A request and its exact reference, which is gone once the request has ended."""
+
+        def read(unit: Unit) -> tuple[Request, str | None]:
+            return self._present(unit, request_id), unit.reference(request_id)
+
+        return await self._store.read(read)
+
+    async def record(self, request_id: str, command: Command) -> Request:
+        """Apply what the worker found out."""
+
+        def apply(unit: Unit) -> Request:
+            request = self._present(unit, request_id)
+            return self._save(unit, request, decide(request, command, unit.now))
+
+        return await self._store.write(apply)
+
+    async def take_permit(self, request_id: str, command: Command, epoch: str) -> Permit | None:
+        """The right to send one cancel, durable, or None when something stands in its way.
+
+        Raises `ChainBroken` when the stored request is not what its history adds up to.
+        """
+
+        def take(unit: Unit) -> tuple[Permit | None, Head]:
+            verified = unit.verify(self._verified)
+            request = self._present(unit, request_id)
+            unit.prove(request)
+            permit = self._save(unit, request, decide(request, command, unit.now)).permit
+            return (permit if permit is not None and permit.epoch == epoch else None), verified
+
+        permit, self._verified = await self._store.write(take)
+        return permit
+
+    async def remind(self, request_id: str) -> bool:
+        """Owe the approvers a reminder; False when nobody is waited for any more."""
+
+        def remind(unit: Unit) -> bool:
+            request = self._present(unit, request_id)
+            if request.state is not State.PENDING:
+                return False
+            _owe(unit, announce.reminder(request, self.facts(request)))
+            return True
+
+        return await self._store.write(remind)
+
+    # --- load, decide, save, announce -------------------------------------------------------------
+
+    async def _decide(
+        self,
+        request_id: str,
+        by: Person,
+        action: str,
+        command: Callable[[Request], Command],
+        click: Click | None,
+    ) -> Request:
+        """One person's decision. A refused one is in the history too, and raised after the commit."""
+
+        def decide_and_save(unit: Unit) -> Request | Refused:
+            request = self._present(unit, request_id)
+            try:
+                if click is not None:
+                    _same_card(unit, request, click)
+                return self._save(unit, request, decide(request, command(request), unit.now))
+            except Refused as refused:
+                unit.save(request, [AttemptRefused(by, action, refused.rule)])
+                return refused
+
+        result = await self._store.write(decide_and_save)
+        if isinstance(result, Refused):
+            raise result
+        return result
+
+    def _save(self, unit: Unit, before: Request, events: Sequence[Event]) -> Request:
+        if not events:
+            return before
+        after = unit.save(before, events)
+        self._follow(unit, before, after, events)
+        return after
+
+    def _follow(self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]) -> None:
+        for work in agenda.due(before, after, events, unit.now, self.policy.timing):
+            unit.schedule(work.kind, after.id, work.lane, work.at)
+        for message in announce.owed(before, after, events, self.facts(after)):
+            _owe(unit, message)
+
+    def _present(self, unit: Unit, request_id: str) -> Request:
+        request = unit.request(request_id)
+        if request is None:
+            raise Refused("no_such_request", "This request is not known here. It may belong to another bot.")
+        return request
+
+    def _verdict(self, request: Request, by: Person) -> Verdict:
+        """Against the list frozen into the request and the present one: the stricter wins."""
+        return self._directory.known(by, request.approvers, self.policy.approvers)
+
+    def _check_form(self, ask: Ask) -> Provider:
+        provider = self._providers.get(ask.provider)
+        if provider is None:
+            raise BadForm({"provider": "Choose one of the providers that are set up here."})
+        errors: dict[str, str] = {}
+        facts = provider.facts
+        if len(ask.reference) > 512 or not facts.reference.fullmatch(ask.reference):
+            errors["reference"] = (
+                f"This is not a {facts.label} {facts.reference_label}: {facts.reference_form} "
+                f"For example {facts.example}."
+            )
+        if not ask.reason.strip():
+            errors["reason"] = "Say why, so that the approvers can judge."
+        elif len(ask.reason) > REASON_MAX:
+            errors["reason"] = f"Keep the reason within {REASON_MAX} characters."
+        elif not _can_be_stored(ask.reason):
+            errors["reason"] = "The reason contains characters that cannot be shown. Type it anew."
+        if errors:
+            raise BadForm(errors)
+        return provider
+
+    def _may_ask(self, by: Person) -> None:
+        if by.team != self.policy.team:
+            raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
+        if not self.policy.requesters:
+            return
+        verdict = self._directory.known(by, self.policy.requesters)
+        if verdict.answer is Eligibility.CANNOT_TELL:
+            raise Refused("cannot_verify", "It could not be confirmed that you may ask. Try again.")
+        if verdict.answer is Eligibility.NOT_ELIGIBLE:
+            raise Refused("not_requester", "You are not among the people who may ask for a cancellation.")
+
+    def _not_twice(self, unit: Unit, key: str, by: Person) -> None:
+        if existing := unit.open_request_for(key):
+            raise Duplicate(
+                existing.id,
+                f"This order is already being dealt with in request {existing.id[:8]}, asked by "
+                f"<@{existing.requester.user}>.",
+            )
+        mine = unit.open_requests_of(str(by))
+        if mine >= OPEN_PER_REQUESTER:
+            raise Refused(
+                "too_many", f"You have {mine} open requests. Wait for some of them, or withdraw some."
+            )
+
+
+def _same_card(unit: Unit, request: Request, click: Click) -> None:
+    """A click counts only on the card itself, where it was posted."""
+    card = unit.card(request.id)
+    if card is None and click.ours and click.channel == request.channel:
+        # Posted, and the process died before its place was written down. Slack vouches for it.
+        unit.set_card(request.id, click.channel, click.ts)
+        return
+    if card is None or (card.channel, card.ts) != (click.channel, click.ts):
+        raise Refused("not_the_card", "This is not the current card of the request. Use the newest one.")
+
+
+def _shown(reference: str, key: str, facts: Facts) -> str:
+    """What people see of a reference: a secret one only as a fingerprint that tells two apart."""
+    return f"#{key[:10]}" if facts.reference_is_secret else reference
+
+
+def _can_be_stored(text: str) -> bool:
+    """No NUL and no lone surrogate: databases and UTF-8 disagree about those."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _owe(unit: Unit, message: announce.Owed) -> None:
+    unit.owe(
+        message.lane, message.kind, request_id=message.request_id, target=message.target, body=message.body
+    )

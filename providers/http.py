@@ -1,0 +1,384 @@
+"""The only way out: one call is one fresh connection, one deadline, one capped answer.
+
+Nothing else imports httpx. Nothing here logs, and no error keeps a URL: at two providers the URL
+holds what is needed to cancel an order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import NoReturn
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+import httpx
+
+VERSION = "0.1.0"
+USER_AGENT = f"Countersign/{VERSION}"
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_PAUSES = (0.1, 0.4)
+"""Seconds between the attempts of a read; a read has one attempt more than there are pauses."""
+_NEVER_REPEATED = frozenset({"too_large", "unusable_request", "read_timeout", "connect_timeout"})
+_GATEWAY_TROUBLE = frozenset({502, 503, 504})
+_MAX_DIGITS = 40
+_CONNECT_SHARE = 0.45
+"""Of the whole deadline; it applies to TCP and to TLS one after the other, so both end before it.
+A handshake that is cancelled from outside would leave its socket open (httpcore 1.0.9)."""
+_SENTENCES = {
+    "connect_error": "No connection could be made.",
+    "connect_timeout": "No connection could be made in time.",
+    "tls_error": "The connection is not trusted: the certificate check failed.",
+    "read_timeout": "No answer came in time.",
+    "connection_lost": "The connection was lost before the answer was complete.",
+    "too_large": "The answer was too large to be read.",
+    "broken_answer": "The answer broke the rules of HTTP.",
+    "unusable_request": "The request could not be built; check the settings of this provider.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one call may cost."""
+
+    timeout: float = 30.0
+    """Seconds for everything: connecting, sending, waiting, the last byte of the answer."""
+    max_bytes: int = 1_048_576
+    """Of one answer, counted after decompression."""
+
+
+class NotJson(ValueError):
+    """The body is not JSON, or is JSON that two readers could understand differently."""
+
+
+class NoAnswer(Exception):
+    """No complete answer came back. Its text is the code and nothing else."""
+
+    def __init__(self, code: str, *, sent: bool) -> None:
+        super().__init__(code)
+        self.code = code
+        self.sent = sent
+        """False only when it is proved that no byte of the request left."""
+
+    @property
+    def sentence(self) -> str:
+        """The same for people."""
+        return _SENTENCES.get(self.code, "No complete answer came back.")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One complete answer. Its repr shows the status only: bodies can hold other people's data."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Names in lower case."""
+    body: bytes = field(default=b"", repr=False)
+
+    def json(self) -> object:
+        """Parse strictly, or raise `NotJson`."""
+        return parse_json(self.body)
+
+    def json_or_none(self) -> object | None:
+        try:
+            return parse_json(self.body)
+        except NotJson:
+            return None
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        """How long the provider asks us to wait, within one second and one hour."""
+        value = self.headers.get("retry-after", "").strip()
+        wait = _delay_in_seconds(value) if value else None
+        if wait is None:
+            return None
+        return timedelta(seconds=min(max(wait, 1.0), 3600.0))
+
+
+def parse_json(body: bytes) -> object:
+    """Like `json.loads`, minus everything that is not plain JSON or could not be stored again."""
+    try:
+        # A byte order mark survives this decoding and then stops the parser.
+        value: object = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_short_int,
+        )
+        # A lone surrogate parses, and breaks the first database or terminal that it meets.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except (ValueError, RecursionError):
+        pass  # raised below: inside here the new error would keep the whole body as its context
+    raise NotJson("not strict JSON")
+
+
+class Http:
+    """A client for one base URL. It keeps no connection and no cookie between two calls."""
+
+    def __init__(self, base_url: str, limits: HttpLimits) -> None:
+        self._origin, self._prefix = _split_base(base_url)
+        self._limits = limits
+        self._tls = httpx.create_ssl_context()
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: the part of the base URL that may be shown."""
+        return self._origin
+
+    async def read(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Answer:
+        """Ask for something. May be repeated after trouble on the way, within one deadline."""
+        progress = _Progress()
+        request = self._build(method, path, query, headers, content, progress)
+        async with _deadline(self._limits.timeout, progress):
+            for pause in _PAUSES:
+                try:
+                    answer = await self._exchange(request, progress)
+                except NoAnswer as trouble:
+                    if trouble.code in _NEVER_REPEATED:
+                        raise
+                else:
+                    if answer.status not in _GATEWAY_TROUBLE:
+                        return answer
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (spreads load)
+            return await self._exchange(request, progress)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Answer:
+        """Change something: one attempt, on a connection that nothing used before."""
+        progress = _Progress()
+        request = self._build(method, path, query, headers, content, progress)
+        async with _deadline(self._limits.timeout, progress):
+            return await self._exchange(request, progress)
+
+    async def close(self) -> None:
+        """Nothing stays open between calls, so there is nothing to close."""
+
+    def _build(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        content: bytes | None,
+        progress: _Progress,
+    ) -> httpx.Request:
+        target = self._prefix + path
+        search = "?" + urlencode(query, quote_via=quote, safe="") if query else ""
+        own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+        try:
+            _check_path(path)
+            _check_headers(headers or {})
+            request = httpx.Request(
+                method,
+                self._origin + target + search,
+                headers={"Accept": "application/json", **(headers or {}), **own},
+                content=content,
+                extensions={"trace": progress, "timeout": {"connect": self._limits.timeout * _CONNECT_SHARE}},
+            )
+            # httpx tidies URLs; an order called ".." must not turn into the collection above it.
+            if request.url.raw_path == (target + search).encode("ascii"):
+                return request
+        except (ValueError, TypeError, httpx.InvalidURL):
+            pass  # raised below, so that the new error does not hold on to the old one and its URL
+        raise NoAnswer("unusable_request", sent=False)
+
+    async def _exchange(self, request: httpx.Request, progress: _Progress) -> Answer:
+        """One attempt on a bare transport of its own.
+
+        httpx's client, which sits on top of a transport, is left out on purpose: it is the part
+        that keeps cookies, follows redirects, reads the environment and logs URLs.
+        """
+        progress.phase = ""
+        try:
+            async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
+                response = await transport.handle_async_request(request)
+                body = await self._body(response)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status_code, headers, body)
+        except httpx.TransportError as error:
+            trouble = NoAnswer(_code_of(error, progress), sent=progress.sent)
+        except httpx.HTTPError:
+            trouble = NoAnswer("broken_answer", sent=True)
+        raise trouble
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        limit = self._limits.max_bytes
+        raw = bytearray()
+        try:
+            async for chunk in response.aiter_raw():
+                raw += chunk
+                if len(raw) > limit:
+                    raise NoAnswer("too_large", sent=True)
+        finally:
+            await response.aclose()
+        return _decoded(bytes(raw), response.headers.get("content-encoding", ""), limit)
+
+
+class _Progress:
+    """How far an attempt got, as the transport's own trace tells it."""
+
+    def __init__(self) -> None:
+        self.phase = ""
+
+    async def __call__(self, event: str, _info: Mapping[str, object]) -> None:
+        self.phase = event
+
+    @property
+    def sent(self) -> bool:
+        """Unless the transport says that it was still connecting, bytes may have left."""
+        return not self.phase.startswith("connection.")
+
+
+@asynccontextmanager
+async def _deadline(seconds: float, progress: _Progress) -> AsyncIterator[None]:
+    """`asyncio.timeout` (a monotonic clock) that ends in `NoAnswer`."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        sent = progress.sent
+        raise NoAnswer("read_timeout" if sent else "connect_timeout", sent=sent) from None
+
+
+def _code_of(error: httpx.TransportError, progress: _Progress) -> str:
+    match error:
+        case httpx.ConnectError():
+            return "tls_error" if progress.phase.startswith("connection.start_tls") else "connect_error"
+        case httpx.TimeoutException():
+            return "read_timeout" if progress.sent else "connect_timeout"
+        case httpx.NetworkError():
+            return "connection_lost"
+        case httpx.RemoteProtocolError() if "disconnected" in str(error) or "closed" in str(error):
+            return "connection_lost"  # only the wording depends on this text, no decision does
+        case _:
+            return "broken_answer"
+
+
+def _decoded(raw: bytes, encoding: str, limit: int) -> bytes:
+    """We ask for no compression. Some servers gzip all the same; nothing else is accepted."""
+    match encoding.strip().lower():
+        case "" | "identity":
+            return raw
+        case "gzip" | "x-gzip":
+            return _inflated(raw, limit)
+        case _:
+            raise NoAnswer("broken_answer", sent=True)
+
+
+def _inflated(raw: bytes, limit: int) -> bytes:
+    if not raw:
+        return b""  # a 204 with a left-over header
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        body = inflater.decompress(raw, limit + 1)
+    except zlib.error:
+        raise NoAnswer("broken_answer", sent=True) from None
+    if len(body) > limit:
+        raise NoAnswer("too_large", sent=True)
+    if not inflater.eof or inflater.unused_data:
+        raise NoAnswer("broken_answer", sent=True)
+    return body
+
+
+def _split_base(base_url: str) -> tuple[str, str]:
+    """Origin and path prefix, or a ValueError that does not repeat the URL."""
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("the base URL cannot be read") from None
+    problem = _base_problem(base_url, parts.scheme, host, "@" in parts.netloc)
+    if problem:
+        raise ValueError(f"the base URL {problem}")
+    shown = f"[{host}]" if ":" in host else host
+    prefix = parts.path.rstrip("/")
+    if prefix:
+        _check_path(prefix)
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port else ""), prefix
+
+
+def _base_problem(base_url: str, scheme: str, host: str, userinfo: bool) -> str | None:
+    if not re.fullmatch(r"[\x21-\x7e]+", base_url) or "?" in base_url or "#" in base_url:
+        return "must be plain: no spaces, no query, no fragment"
+    if userinfo:
+        return "must not hold a user name or password"
+    if not host or scheme not in {"http", "https"}:
+        return "must start with https:// and a host name"
+    if scheme == "http" and host not in _LOOPBACK:
+        return "must start with https:// (http is for this very machine only)"
+    return None
+
+
+def _check_path(path: str) -> None:
+    if not _PATH.fullmatch(path):
+        raise ValueError("unusable path")
+    if any(unquote(segment) in {"", ".", ".."} for segment in path[1:].split("/")):
+        raise ValueError("unusable path segment")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
+        raise ValueError("unusable header")
+
+
+def _delay_in_seconds(value: str) -> float | None:
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return (when - datetime.now(UTC)).total_seconds()
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _refuse(_text: str) -> NoReturn:
+    raise ValueError("not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("too large a number")
+    return number
+
+
+def _short_int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("too long a number")
+    return int(text)

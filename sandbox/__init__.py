@@ -1,0 +1,1 @@
+"""Pretend Slack and pretend providers, to see the bot work without either."""

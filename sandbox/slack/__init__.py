@@ -1,0 +1,1 @@
+"""A Slack workspace on this machine, as strict as Slack: for the tests, and for `python -m sandbox`."""

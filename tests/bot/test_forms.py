@@ -1,0 +1,179 @@
+"""Forms: what people see, and what is read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.blocks import ids
+from bot.blocks.forms import (
+    REASON_MAX,
+    RequestForm,
+    deny_form,
+    form_errors,
+    read_deny_form,
+    read_request_form,
+    request_form,
+)
+from bot.model import digest
+from tests.bot.builders import (
+    HOSTILE,
+    a_request,
+    an_order,
+    check_view,
+    longest_facts,
+    longest_request,
+    shown,
+    some_facts,
+)
+
+CPANEL = some_facts(
+    name="cpanel",
+    label="cPanel Market",
+    reference_label="Order item ID",
+    reference_form="digits only, such as 10427508",
+    not_to_confuse="not the order ID",
+    example="10427508",
+)
+ENABLED = [some_facts(), CPANEL]
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inside: (
+        st.lists(inside, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["state", "values", "blocks", "block_id", "provider_block", "reason_block", "reason"]
+            ),
+            inside,
+            max_size=4,
+        )
+    ),
+)
+
+
+def submitted(view: dict[str, Any], provider: str | None, reference: str, reason: str) -> dict[str, Any]:
+    """The view as Slack sends it back."""
+    option = {"value": provider} if provider else None
+    typed = {
+        ids.PROVIDER_BLOCK: {ids.PROVIDER: {"selected_option": option}},
+        view["blocks"][1]["block_id"]: {ids.REFERENCE: {"value": reference}},
+        ids.REASON_BLOCK: {ids.REASON: {"value": reason}},
+    }
+    return {**view, "state": {"values": typed}}
+
+
+def inputs(view: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {block["label"]["text"]: block for block in view["blocks"] if block["type"] == "input"}
+
+
+@pytest.mark.parametrize("provider", [None, "digicert", "cpanel", "gone"])
+def test_slack_takes_the_form(provider: str | None) -> None:
+    check_view(request_form(ENABLED, provider=provider, reference="1", reason="Why", origin="C1"))
+
+
+def test_nothing_chosen_yet() -> None:
+    view = request_form(ENABLED, provider=None)
+    assert list(inputs(view)) == ["Provider", "Order ID, number or token", "Reason"]
+    assert [o["text"]["text"] for o in inputs(view)["Provider"]["element"]["options"]] == [
+        "DigiCert",
+        "cPanel Market",
+    ]
+
+
+def test_a_chosen_provider_names_its_reference_and_its_consequence() -> None:
+    view = request_form(ENABLED, provider="cpanel")
+    block = inputs(view)["Order item ID"]
+    assert block["hint"]["text"] == "Digits only, such as 10427508. Not the order ID."
+    assert block["element"]["placeholder"]["text"] == "For example 10427508"
+    assert "The order is cancelled and the certificate is never issued. *Cannot be undone.*" in shown(
+        view["blocks"]
+    )
+
+
+def test_a_secret_reference_says_so() -> None:
+    view = request_form([some_facts(reference_is_secret=True)], provider="digicert")
+    assert "only a fingerprint of it is shown" in shown(view["blocks"])
+
+
+def test_the_only_provider_is_chosen_already() -> None:
+    assert "initial_option" in inputs(request_form([CPANEL], provider=None))["Provider"]["element"]
+
+
+def test_choosing_a_provider_changes_the_form_and_keeps_what_was_typed() -> None:
+    before = request_form(ENABLED, provider="digicert")
+    after = request_form(ENABLED, provider="cpanel", reference="123", reason="Twice")
+    assert inputs(before)["Provider"]["dispatch_action"] is True
+    assert inputs(before)["Order ID"]["block_id"] != inputs(after)["Order item ID"]["block_id"]
+    assert inputs(after)["Order item ID"]["element"]["initial_value"] == "123"
+    assert inputs(before)["Reason"]["block_id"] == inputs(after)["Reason"]["block_id"]
+
+
+@pytest.mark.parametrize("reference", ["9" * 201, "12\n34", "\u202e12"])
+def test_a_reference_that_cannot_be_shown_whole_is_not_filled_in(reference: str) -> None:
+    view = request_form(ENABLED, provider="digicert", reference=reference)
+    assert "initial_value" not in inputs(view)["Order ID"]["element"]
+    check_view(view)
+
+
+def test_a_reason_that_is_too_long_is_visibly_cut() -> None:
+    view = request_form(ENABLED, provider=None, reason="x" * 900)
+    box = inputs(view)["Reason"]["element"]
+    assert box["initial_value"] == "x" * (REASON_MAX - 1) + "…"
+    assert box["max_length"] == REASON_MAX
+
+
+@pytest.mark.parametrize("provider", [None, "digicert"])
+def test_what_was_typed_is_read_back(provider: str | None) -> None:
+    view = request_form(ENABLED, provider=provider, origin="C1")
+    form = read_request_form(submitted(view, "cpanel", " 12 ", "\nTwice\n"))
+    assert form == RequestForm("cpanel", "12", "Twice", "C1")
+
+
+@given(JSON)
+def test_reading_never_fails(state: object) -> None:
+    view = {"state": state, "blocks": state, "private_metadata": json.dumps(state)}
+    form = read_request_form(view)
+    assert all(isinstance(text, str) for text in (form.reference, form.reason, form.origin))
+    assert len(read_deny_form(view)) == 3
+    assert form_errors({"reference": "x"}, view)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [{}, {"state": None}, {"state": {"values": []}}, {"private_metadata": "{"}, {"private_metadata": "7"}],
+)
+def test_a_malformed_view_is_an_empty_form(view: dict[str, Any]) -> None:
+    assert read_request_form(view) == RequestForm(None, "", "", "")
+    assert read_deny_form(view) == ("", "", "")
+
+
+@pytest.mark.parametrize("provider", [None, "digicert", "cpanel"])
+def test_advice_appears_at_the_field_it_is_about(provider: str | None) -> None:
+    view = request_form(ENABLED, provider=provider)
+    errors = form_errors({"provider": "a", "reference": "b", "reason": "c"}, submitted(view, None, "", ""))
+    assert errors == {block["block_id"]: advice for block, advice in zip(view["blocks"], "abc", strict=False)}
+
+
+def test_the_form_for_a_denial_repeats_the_order_and_knows_the_card() -> None:
+    request = a_request()
+    view = deny_form(request, some_facts())
+    check_view(view)
+    seen = shown(view["blocks"])
+    assert "<@U0ALICE> asks to cancel DigiCert order ID `1042750`" in seen
+    assert "*shop.example.com*" in seen
+    typed = {ids.REASON_BLOCK: {ids.REASON: {"value": " No. "}}}
+    sent = {**view, "state": {"values": typed}}
+    assert read_deny_form(sent) == (request.id, digest(request), "No.")
+
+
+def test_the_longest_and_the_most_hostile_forms_still_open() -> None:
+    hostile = a_request(reason=HOSTILE, order=an_order(known_as=HOSTILE), reference=HOSTILE)
+    for request in (longest_request(), hostile, replace(longest_request(), order=None)):
+        check_view(deny_form(request, longest_facts()))
+    check_view(request_form([longest_facts()], provider="digicert", reason=HOSTILE, reference="9" * 200))

@@ -1,0 +1,350 @@
+"""The rules, each in a few lines; and all of them together against every order of events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.errors import Refused
+from bot.model import (
+    Answered,
+    ApprovalVerified,
+    ApprovalVoided,
+    Approve,
+    Approved,
+    Denied,
+    Deny,
+    Eligibility,
+    Event,
+    Expire,
+    Expired,
+    Held,
+    Interrupted,
+    Judge,
+    OrderRead,
+    Permitted,
+    Person,
+    QuorumReached,
+    RecordAnswer,
+    RecordFollowUp,
+    RecordInterruption,
+    RecordOrder,
+    Request,
+    Requested,
+    State,
+    TakePermit,
+    Verdict,
+    Withdraw,
+    Withdrawn,
+    digest,
+)
+from bot.rules import decide, evolve, replay
+from providers.contract import OrderState, Outcome, Result, Standing
+
+TEAM = "T0HOME"
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+ALICE, BOB, CAROL, DAN = (Person(TEAM, f"U0{name}") for name in ("ALICE", "BOB", "CAROL", "DAN"))
+CANCELLABLE = OrderState(Standing.CANCELLABLE, "pending", facts=(("Domain", "example.com"),))
+LIVE = "https://provider.example acct"
+
+
+def a_request(*events: Event, quorum: int = 2) -> Request:
+    begin = Requested(
+        TEAM, "C0", "digicert", LIVE, "123", "key", ALICE, "typo", quorum, ("S0ONCALL",), NOW + timedelta(hours=1)
+    )
+    return replay("r1", [(event, NOW) for event in (begin, *events)])
+
+
+def pending(*events: Event) -> Request:
+    return a_request(OrderRead(CANCELLABLE), *events)
+
+
+def approved_by(*people: Person, request: Request | None = None) -> Request:
+    request = request or pending()
+    for person in people:
+        request = after(request, decide(request, an_approval(request, person), NOW))
+    return request
+
+
+def after(request: Request, events: list[Event]) -> Request:
+    for event in events:
+        request = evolve(request, event, NOW, request.id)
+    return request
+
+
+def verdict(person: Person, answer: Eligibility = Eligibility.ELIGIBLE) -> Verdict:
+    return Verdict(person, answer, "because")
+
+
+def an_approval(request: Request, person: Person, answer: Eligibility = Eligibility.ELIGIBLE) -> Approve:
+    return Approve(person, digest(request), verdict(person, answer))
+
+
+def a_permit(request: Request, **changes: object) -> TakePermit:
+    given: dict[str, object] = {
+        "epoch": "e1",
+        "order": CANCELLABLE,
+        "verdicts": tuple(verdict(approval.by) for approval in request.approvals),
+        "requester_present": Eligibility.ELIGIBLE,
+        "quorum": 2,
+        "account": LIVE,
+    }
+    return TakePermit(**(given | changes))  # type: ignore[arg-type]
+
+
+def refusal(request: Request, command: Approve | Deny | Withdraw, now: datetime = NOW) -> str:
+    with pytest.raises(Refused) as refused:
+        decide(request, command, now)
+    return refused.value.rule
+
+
+def executing() -> Request:
+    request = approved_by(BOB, CAROL)
+    return after(request, decide(request, a_permit(request), NOW))
+
+
+# --- asking -------------------------------------------------------------------------------------------
+
+
+def test_a_cancellable_order_is_put_before_the_approvers() -> None:
+    request = a_request()
+    assert decide(request, RecordOrder(CANCELLABLE), NOW) == [OrderRead(CANCELLABLE)]
+    assert pending().state is State.PENDING
+
+
+@pytest.mark.parametrize(
+    ("standing", "state"),
+    [
+        (Standing.CANCELLED, State.ALREADY_CANCELLED),
+        (Standing.NOT_CANCELLABLE, State.NOT_CANCELLABLE),
+        (Standing.NOT_FOUND, State.NOT_CANCELLABLE),
+        (Standing.UNREADABLE, State.PENDING),
+        (Standing.UNCLEAR, State.PENDING),
+    ],
+)
+def test_nobody_is_asked_about_an_order_that_cannot_be_cancelled(standing: Standing, state: State) -> None:
+    assert a_request(OrderRead(OrderState(standing))).state is state
+
+
+def test_approving_before_the_look_up_is_refused() -> None:
+    request = a_request()
+    assert refusal(request, an_approval(request, BOB)) == "not_looked_up"
+
+
+# --- approving ----------------------------------------------------------------------------------------
+
+
+def test_two_distinct_approvers_reach_the_quorum() -> None:
+    assert approved_by(BOB).state is State.PENDING
+    assert approved_by(BOB, CAROL).state is State.APPROVED
+
+
+def test_a_second_click_by_one_person_is_not_a_second_person() -> None:
+    request = approved_by(BOB)
+    assert decide(request, an_approval(request, BOB), NOW) == []
+
+
+def test_the_requester_cannot_approve() -> None:
+    request = pending()
+    assert refusal(request, an_approval(request, ALICE)) == "own_request"
+
+
+def test_a_click_on_a_card_that_shows_something_else_is_refused() -> None:
+    request = pending()
+    assert refusal(request, Approve(BOB, "0" * 64, verdict(BOB))) == "old_card"
+
+
+def test_somebody_who_is_not_eligible_cannot_approve() -> None:
+    request = pending()
+    assert refusal(request, an_approval(request, BOB, Eligibility.NOT_ELIGIBLE)) == "not_approver"
+
+
+def test_somebody_from_another_workspace_cannot_decide() -> None:
+    request = pending()
+    outsider = Person("T0OTHER", "U0BOB")
+    assert refusal(request, an_approval(request, outsider)) == "outsider"
+
+
+def test_an_approval_that_cannot_be_verified_is_kept_and_does_not_count() -> None:
+    request = approved_by(BOB)
+    request = after(request, decide(request, an_approval(request, CAROL, Eligibility.CANNOT_TELL), NOW))
+    assert (len(request.approvals), len(request.counted), request.state) == (2, 1, State.PENDING)
+    confirmed = decide(request, Judge((verdict(CAROL),)), NOW)
+    assert confirmed == [ApprovalVerified(CAROL, "because"), QuorumReached()]
+    dropped = decide(request, Judge((verdict(CAROL, Eligibility.NOT_ELIGIBLE),)), NOW)
+    assert dropped == [ApprovalVoided(CAROL, "because")]
+    assert decide(request, Judge((verdict(CAROL, Eligibility.CANNOT_TELL),)), NOW) == []
+
+
+def test_nobody_decides_after_expiry() -> None:
+    request = pending()
+    late = NOW + timedelta(hours=2)
+    assert refusal(request, an_approval(request, BOB), late) == "expired"
+    assert decide(request, Expire(), NOW) == []
+    assert decide(request, Expire(), late) == [Expired()]
+    assert decide(executing(), Expire(), late) == []
+
+
+# --- stopping -----------------------------------------------------------------------------------------
+
+
+def test_one_denial_ends_it_also_after_the_quorum() -> None:
+    for request in (pending(), approved_by(BOB, CAROL)):
+        assert decide(request, Deny(DAN, "wrong order", verdict(DAN)), NOW) == [Denied(DAN, "wrong order")]
+
+
+def test_a_denial_needs_certainty_about_who_denies() -> None:
+    command = Deny(DAN, "no", verdict(DAN, Eligibility.CANNOT_TELL))
+    assert refusal(pending(), command) == "cannot_verify"
+    assert refusal(pending(), Deny(ALICE, "no", verdict(ALICE))) == "own_request"
+
+
+def test_only_the_requester_withdraws_and_only_before_it_is_sent() -> None:
+    assert decide(pending(), Withdraw(ALICE), NOW) == [Withdrawn(ALICE)]
+    assert refusal(pending(), Withdraw(BOB)) == "not_requester"
+    assert refusal(executing(), Withdraw(ALICE)) == "too_late"
+
+
+def test_decided_stays_decided() -> None:
+    request = pending(Denied(DAN, "no"))
+    assert refusal(request, an_approval(request, BOB)) == "decided"
+    assert decide(request, Deny(DAN, "no", verdict(DAN)), NOW) == []
+    assert decide(request, RecordOrder(CANCELLABLE), NOW) == []
+    assert decide(request, a_permit(request), NOW) == []
+
+
+# --- the permit ---------------------------------------------------------------------------------------
+
+
+def test_a_permit_is_taken_when_everything_still_holds() -> None:
+    request = approved_by(BOB, CAROL)
+    (event,) = decide(request, a_permit(request), NOW)
+    assert isinstance(event, Permitted)
+    assert executing().state is State.EXECUTING
+
+
+def test_no_permit_without_a_quorum() -> None:
+    request = approved_by(BOB)
+    assert decide(request, a_permit(request), NOW) == []
+
+
+def test_an_approver_who_left_stops_counting_and_the_request_waits_again() -> None:
+    request = approved_by(BOB, CAROL)
+    gone = (verdict(BOB), verdict(CAROL, Eligibility.NOT_ELIGIBLE))
+    events = decide(request, a_permit(request, verdicts=gone), NOW)
+    assert events == [ApprovalVoided(CAROL, "because")]
+    assert after(request, events).state is State.PENDING
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"verdicts": (verdict(BOB), verdict(CAROL, Eligibility.CANNOT_TELL))},
+        {"verdicts": ()},
+        {"requester_present": Eligibility.CANNOT_TELL},
+        {"requester_present": Eligibility.NOT_ELIGIBLE},
+        {"account": "https://elsewhere.example acct"},
+        {"quorum": 3},
+        {"order": OrderState(Standing.UNREADABLE, detail="no answer")},
+    ],
+)
+def test_doubt_means_no_permit_and_a_reason(changes: dict[str, object]) -> None:
+    request = approved_by(BOB, CAROL)
+    (event,) = decide(request, a_permit(request, **changes), NOW)
+    assert isinstance(event, Held)
+    assert event.why
+    held = after(request, [event])
+    assert held.state is State.APPROVED
+    assert decide(held, a_permit(request, **changes), NOW) == [], "the same reason is said once"
+
+
+def test_an_order_that_changed_is_decided_anew() -> None:
+    request = approved_by(BOB, CAROL)
+    other = OrderState(Standing.CANCELLABLE, "pending", facts=(("Domain", "other.example"),))
+    events = decide(request, a_permit(request, order=other), NOW)
+    changed = after(request, events)
+    assert (changed.state, changed.approvals) == (State.PENDING, ())
+    assert refusal(changed, an_approval(request, BOB)) == "old_card"
+
+
+@pytest.mark.parametrize(
+    ("standing", "state"),
+    [(Standing.CANCELLED, State.ALREADY_CANCELLED), (Standing.NOT_CANCELLABLE, State.NOT_CANCELLABLE)],
+)
+def test_an_order_that_ended_meanwhile_is_not_cancelled_again(standing: Standing, state: State) -> None:
+    request = approved_by(BOB, CAROL)
+    events = decide(request, a_permit(request, order=OrderState(standing)), NOW)
+    assert after(request, events).state is state
+
+
+def test_what_was_approved_unseen_may_be_executed_unseen() -> None:
+    unseen = OrderState(Standing.UNREADABLE, detail="no permission to look up")
+    request = approved_by(BOB, CAROL, request=a_request(OrderRead(unseen)))
+    (event,) = decide(request, a_permit(request, order=unseen), NOW)
+    assert isinstance(event, Permitted)
+
+
+def test_an_approved_request_that_waited_too_long_expires() -> None:
+    request = approved_by(BOB, CAROL)
+    assert decide(request, a_permit(request), NOW + timedelta(hours=1)) == [Expired()]
+
+
+# --- outcomes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "state"),
+    [
+        (Result.CANCELLED, State.CANCELLED),
+        (Result.ALREADY_CANCELLED, State.ALREADY_CANCELLED),
+        (Result.ACCEPTED, State.ACCEPTED),
+        (Result.REFUSED, State.REFUSED),
+        (Result.UNKNOWN, State.UNKNOWN),
+        (Result.NO_EFFECT, State.APPROVED),
+    ],
+)
+def test_the_state_says_what_the_answer_proves(result: Result, state: State) -> None:
+    request = executing()
+    events = decide(request, RecordAnswer("e1", Outcome(result)), NOW)
+    assert after(request, events).state is state
+
+
+def test_a_cancel_without_effect_is_tried_once_more_and_then_failed() -> None:
+    nothing = Outcome(Result.NO_EFFECT, "refused connection")
+    request = after(executing(), [Answered("e1", nothing)])
+    request = after(request, decide(request, a_permit(request, epoch="e2"), NOW))
+    assert (request.state, request.attempts) == (State.EXECUTING, 2)
+    assert after(request, decide(request, RecordAnswer("e2", nothing), NOW)).state is State.FAILED
+
+
+def test_the_answer_to_an_older_permit_says_nothing() -> None:
+    assert decide(executing(), RecordAnswer("e0", Outcome(Result.CANCELLED)), NOW) == []
+    assert decide(executing(), RecordInterruption("e0"), NOW) == []
+
+
+def test_an_interrupted_cancel_is_unknown_until_it_is_looked_up() -> None:
+    request = executing()
+    request = after(request, decide(request, RecordInterruption("e1"), NOW))
+    assert request.state is State.UNKNOWN
+    assert decide(request, RecordAnswer("e1", Outcome(Result.CANCELLED)), NOW) == []
+    found = decide(request, RecordFollowUp(Outcome(Result.CANCELLED)), NOW)
+    assert after(request, found).state is State.CANCELLED
+
+
+def test_an_accepted_cancel_is_never_sent_again() -> None:
+    request = after(executing(), [Answered("e1", Outcome(Result.ACCEPTED))])
+    assert decide(request, RecordFollowUp(Outcome(Result.NO_EFFECT)), NOW) == []
+    assert decide(request, RecordFollowUp(Outcome(Result.UNKNOWN)), NOW) == []
+
+
+def test_interruption_is_an_event_of_its_own() -> None:
+    request = executing()
+    assert decide(request, RecordInterruption("e1"), NOW) == [Interrupted("e1")]
+
+
+def test_an_approval_is_bound_to_what_was_shown() -> None:
+    request = pending()
+    (event,) = decide(request, an_approval(request, BOB), NOW)
+    assert isinstance(event, Approved)
+    assert event.digest == digest(request)

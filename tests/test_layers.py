@@ -1,0 +1,199 @@
+"""Who may import whom. The table is the architecture; the code below it only reads imports."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("bot", "providers", "sandbox", "tests")
+
+EVERYTHING = ("*",)
+STDLIB = tuple(sys.stdlib_module_names)
+IMPURE = (
+    "asyncio",
+    "http",
+    "logging",
+    "os",
+    "pathlib",
+    "random",
+    "socket",
+    "sqlite3",
+    "subprocess",
+    "threading",
+    "time",
+)
+PURE_STDLIB = tuple(name for name in STDLIB if name not in IMPURE)
+SLACK = ("slack_bolt", "slack_sdk")
+DATABASE = ("sqlalchemy", "sqlmodel", "alembic", "sqlite3")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`modules`, but for `besides`, never import `never`, but for `except_for`.
+
+    Patterns are module names with `*`; each also stands for everything inside the module.
+    """
+
+    because: str
+    modules: tuple[str, ...]
+    never: tuple[str, ...]
+    except_for: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
+
+
+RULES = (
+    Rule(
+        "the rules and the words are pure: no clock, no disk, no network, no Slack",
+        modules=("bot.rules", "bot.model"),
+        never=EVERYTHING,
+        except_for=(*PURE_STDLIB, "bot.model", "bot.errors", "providers.contract"),
+    ),
+    Rule(
+        "a listener translates; it neither stores nor calls providers",
+        modules=("bot.listeners",),
+        never=("bot.store*", "httpx", *DATABASE),
+    ),
+    Rule(
+        "blocks are made from records alone, so the same record always gives the same card",
+        modules=("bot.blocks",),
+        never=EVERYTHING,
+        except_for=(*PURE_STDLIB, "bot.blocks", "bot.model", "bot.words", "providers.contract"),
+    ),
+    Rule(
+        "providers know nothing of the bot that uses them",
+        modules=("providers",),
+        never=("bot", "sandbox", "tests", *SLACK, *DATABASE),
+    ),
+    Rule(
+        "a provider can be read, changed and removed without looking at another",
+        modules=("providers.*",),
+        never=("providers",),
+        except_for=("providers.contract", "providers.http", "providers.text"),
+    ),
+    Rule(
+        "the bot knows providers by their contract, whichever they are",
+        modules=("bot",),
+        never=("providers",),
+        except_for=("providers.contract", "providers.http.HttpLimits", "providers.ADAPTERS"),
+    ),
+    Rule(
+        "one door to providers, so that its limits protect every call",
+        modules=("bot", "providers", "sandbox"),
+        besides=("providers.http",),
+        never=("httpx", "httpcore"),
+    ),
+    Rule(
+        "what decides, stores and executes works without Slack",
+        modules=("bot.rules", "bot.model", "bot.workflow", "bot.store*", "bot.worker"),
+        never=SLACK,
+    ),
+    Rule(
+        "the bot cannot tell whether it runs in the sandbox",
+        modules=("bot",),
+        never=("sandbox", "tests"),
+    ),
+    Rule(
+        "bot.app wires everything together, so nothing else may depend on it",
+        modules=("bot", "providers"),
+        besides=("bot.app", "bot.cli", "bot.__main__"),
+        never=("bot.app",),
+    ),
+)
+
+
+def violations(root: Path, rules: tuple[Rule, ...] = RULES) -> list[str]:
+    found = []
+    for module, path in modules(root):
+        for line, imported in imports(module, path):
+            for rule in rules:
+                if applies(rule, module) and is_forbidden(rule, imported):
+                    found.append(f"{path.relative_to(root)}:{line} imports {imported}, but {rule.because}")
+    return found
+
+
+def applies(rule: Rule, module: str) -> bool:
+    return matches(module, rule.modules) and not matches(module, rule.besides)
+
+
+def is_forbidden(rule: Rule, imported: str) -> bool:
+    return matches(imported, rule.never) and not matches(imported, rule.except_for)
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    parts = name.split(".")
+    inside = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return any(fnmatchcase(each, pattern) for each in inside for pattern in patterns)
+
+
+def modules(root: Path) -> Iterator[tuple[str, Path]]:
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(module: str, path: Path) -> Iterator[tuple[int, str]]:
+    """Every imported name, `from a import b` as `a.b`, wherever in the file it stands."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+
+
+def test_everyone_imports_only_what_they_may() -> None:
+    assert violations(ROOT) == []
+
+
+FORBIDDEN = {
+    "bot/rules.py": "import time",
+    "bot/model.py": "from bot.store import Store",
+    "bot/listeners/votes.py": "from bot import store",
+    "bot/listeners/forms/deep.py": "from sqlmodel import Session",
+    "bot/listeners/requests.py": "from ..store_tables import Row",
+    "bot/blocks/cards.py": "from bot.workflow import Workflow",
+    "bot/blocks/forms.py": "import slack_sdk.models.blocks",
+    "providers/northwind.py": "from bot.model import Request",
+    "providers/contoso.py": "from providers import northwind",
+    "providers/fabrikam.py": "import httpx",
+    "bot/worker.py": "from slack_sdk.web.async_client import AsyncWebClient",
+    "bot/announce.py": "from providers.northwind import Northwind",
+    "bot/settings.py": "def late():\n    import sandbox.slack",
+    "bot/workflow.py": "from bot.app import build_app",
+}
+
+
+@pytest.mark.parametrize("path", FORBIDDEN)
+def test_the_check_can_fail(tmp_path: Path, path: str) -> None:
+    target = tmp_path / path
+    target.parent.mkdir(parents=True)
+    target.write_text(FORBIDDEN[path])
+    assert violations(tmp_path)
+
+
+ALLOWED = {
+    "bot/rules.py": "from bot.model import Request\nfrom datetime import datetime\nimport re",
+    "bot/listeners/votes.py": "from bot.workflow import Workflow\nfrom slack_bolt.async_app import AsyncApp",
+    "bot/blocks/cards.py": "from . import ids\nfrom bot.blocks.ids import APPROVE\nfrom bot import words",
+    "providers/northwind.py": "from providers.contract import Facts\nfrom providers.http import get",
+    "providers/__init__.py": "from typing import Final",
+    "providers/http.py": "import httpx",
+    "bot/cli.py": "from bot.app import build_app\nfrom providers import ADAPTERS",
+    "sandbox/__main__.py": "from bot.app import build_app",
+}
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_the_check_can_pass(tmp_path: Path, path: str) -> None:
+    target = tmp_path / path
+    target.parent.mkdir(parents=True)
+    target.write_text(ALLOWED[path])
+    assert violations(tmp_path) == []

@@ -1,0 +1,32 @@
+"""The main job, through the front door: real Bolt over both transports, real HTTP to each provider."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.vendors import VENDORS
+from sandbox.vendors.vendor import Fault
+from tests.conftest import World
+
+PROVIDERS = [vendor.name for vendor in VENDORS]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_two_people_approve_and_the_order_is_cancelled_once(world: World, provider: str) -> None:
+    vendor = world.vendor(provider)
+    reference = vendor.samples["cancellable"]
+    card = await world.asked("alice", provider, reference)
+    await world.approve("bob", card)
+    await world.reads(card, "1 of 2")
+    assert vendor.sends == []
+    await world.approve("carol", card)
+    done = await world.reads(card, "cancelled")
+    await world.workspace.wait_until(lambda: vendor.is_cancelled(reference) and not world.card(card).buttons)
+    assert len(vendor.sends) == 1
+    assert done.buttons == []
+    outcome = await world.workspace.wait_until(
+        lambda: next(r for r in world.card(card).thread if "Outcome: *cancelled*" in r.text)
+    )
+    assert outcome.metadata is not None
+    dm = await world.workspace.wait_until(lambda: world.person("alice").dms()[-1])
+    assert "cancelled" in dm.text
