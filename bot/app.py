@@ -32,9 +32,9 @@ from providers.http import HttpLimits
 
 log = get_logger(__name__)
 
-ANSWER_GRACE = 5.0
+ANSWER_GRACE = 3.0
 """Seconds for payloads that are being answered, once the bot was told to stop."""
-WORK_GRACE = 18.0
+WORK_GRACE = 16.0
 """Seconds for provider calls under way; what is not done by then is looked up after the next start."""
 DELIVERY_GRACE = 4.0
 
@@ -173,7 +173,9 @@ class Bot:
                 HttpDoor(app, [s.get_secret_value() for s in settings.signing_secrets]).add_to(site)
             else:
                 await self._open_socket(SocketDoor(app, *self._socket_arguments()))
-        self._runner = web.AppRunner(site, access_log=None)
+        self._runner = web.AppRunner(
+            site, access_log=None, auto_decompress=False, shutdown_timeout=ANSWER_GRACE
+        )
         await self._runner.setup()
         listener = web.TCPSite(self._runner, settings.host, settings.port)
         await listener.start()

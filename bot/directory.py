@@ -61,10 +61,13 @@ class Directory:
         # What was just fetched counts even if fetching took longer than `max_age`.
         return self.known(person, *lists, max_age=FRESH)
 
-    async def is_present(self, person: Person) -> Eligibility:
-        """Whether somebody still belongs to the workspace."""
-        await self._learn([person.user], (), FRESH)
-        known = self._fresh(self._profiles, person.user, FRESH)
+    async def ask(self, people: Iterable[Person], *lists: Iterable[str]) -> None:
+        """Ask Slack about these people and lists now, whatever is known. What cannot be read ages on."""
+        await self._learn([one.user for one in people], {name for names in lists for name in names}, 0.0)
+
+    def is_present(self, person: Person, max_age: float = FRESH) -> Eligibility:
+        """Whether somebody still belongs to the workspace, as far as is known by now."""
+        known = self._fresh(self._profiles, person.user, max_age)
         if known is None:
             return Eligibility.CANNOT_TELL
         profile = known.value
@@ -94,7 +97,7 @@ class Directory:
                 return Verdict(person, Eligibility.ELIGIBLE, f"member of the user group {group}")
         if unread:
             return Verdict(person, Eligibility.CANNOT_TELL, "the user group could not be read from Slack")
-        return Verdict(person, Eligibility.NOT_ELIGIBLE, "you are not on the list of approvers")
+        return Verdict(person, Eligibility.NOT_ELIGIBLE, "not on the list of approvers")
 
     def _standing(self, person: Person, max_age: float) -> Verdict:
         if person.team != self._team:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from bot.doors.site import keep_to_itself
+
 Check = Callable[[], Awaitable[str]]
 """Returns what is wrong, or an empty string."""
 
@@ -22,6 +24,7 @@ class Health:
         return [problem for problem in found if problem]
 
     def add_to(self, site: web.Application) -> None:
+        keep_to_itself(site)
         site.router.add_get("/livez", self._live)
         site.router.add_get("/readyz", self._ready)
 

@@ -129,6 +129,11 @@ class Request:
     ended_at: datetime | None = None
 
     @property
+    def short_id(self) -> str:
+        """What people see and type; commands take it as long as it is the only one beginning so."""
+        return self.id[:8]
+
+    @property
     def counted(self) -> tuple[Approval, ...]:
         """The approvals that count towards the quorum."""
         return tuple(a for a in self.approvals if a.verified)

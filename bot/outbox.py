@@ -17,10 +17,11 @@ from typing import Any, Protocol
 
 from bot.announce import OUTCOMES, Kind
 from bot.blocks.cards import Message, approval_card
+from bot.errors import StorageError
 from bot.logs import get_logger
 from bot.model import Request
 from bot.slack import BAD_PAYLOAD, GONE_ERRORS, UNREACHABLE, Slack, SlackProblem
-from bot.store import Store
+from bot.store import Store, Unit
 from bot.store.tables import CardRow, MessageRow
 from providers.contract import Facts
 
@@ -29,6 +30,10 @@ log = get_logger(__name__)
 AT_ONCE = 8
 WHISPER_LIFE = timedelta(minutes=10)
 """A private answer that comes later than this confuses more than it tells."""
+NOTE_AGAIN = 1.0
+"""Seconds between two attempts to write down what Slack has taken."""
+LEFT = frozenset({"channel_not_found", "user_not_found", "user_disabled"})
+"""What Slack says about a direct message to somebody who is not there any more."""
 EVENT_TYPE = "order_cancellation"
 
 
@@ -39,7 +44,7 @@ class Pace(Protocol):
 
 
 class SlackPace:
-    """One message a second and channel, with a short burst: what Slack allows."""
+    """One message a second and channel, after a burst of a few at once: what Slack allows."""
 
     def __init__(self, every: float = 1.0, burst: int = 3) -> None:
         self._every = every
@@ -48,7 +53,7 @@ class SlackPace:
 
     async def turn(self, channel: str) -> None:
         now = asyncio.get_running_loop().time()
-        mine = max(self._free_at.get(channel, 0.0), now - self._every * self._burst)
+        mine = max(self._free_at.get(channel, 0.0), now - self._every * (self._burst - 1))
         self._free_at[channel] = mine + self._every
         await asyncio.sleep(max(0.0, mine - now))
 
@@ -59,7 +64,8 @@ class Retry:
     longest: timedelta
 
     def after(self, tries: int) -> timedelta:
-        return min(self.first * 2 ** min(tries, 20), self.longest) * random.uniform(1.0, 1.25)  # noqa: S311
+        wait: timedelta = self.first * 2 ** min(tries, 20)
+        return min(wait, self.longest) * random.uniform(1.0, 1.25)  # noqa: S311
 
 
 class Outbox:
@@ -94,9 +100,11 @@ class Outbox:
         """Deliver what is owed, for ever."""
         while True:
             self._wake.clear()
+            # What was under way before the read may look undelivered in it and be delivered by now.
+            busy = set(self._under_way)
             waiting = await self._store.read(lambda unit: unit.owed())
             now = self._clock()
-            free = [message for message in waiting if message.lane not in self._under_way]
+            free = [message for message in waiting if message.lane not in busy]
             for message in free:
                 if message.due <= now and len(self._tasks) < AT_ONCE:
                     self._start(message)
@@ -141,7 +149,7 @@ class Outbox:
             await self._later(message, SlackProblem(type(problem).__name__))
             return
         self.problem = ""
-        await self._store.write(lambda unit: unit.delivered(identity))
+        await self._write(lambda unit: unit.delivered(identity))
 
     async def _later(self, message: MessageRow, problem: SlackProblem) -> None:
         wait = problem.retry_after or self._retry.after(message.tries)
@@ -150,7 +158,17 @@ class Outbox:
         log.warning("delivery_postponed", kind=message.kind, request=message.request_id, why=problem.code)
         due = self._clock() + wait
         identity = message.id or 0
-        await self._store.write(lambda unit: unit.postpone(identity, due, problem.code))
+        await self._write(lambda unit: unit.postpone(identity, due, problem.code))
+
+    async def _write(self, work: Callable[[Unit], None]) -> None:
+        """Write down what Slack has taken or refused, for as long as it takes: until then the lane is
+        held, because without the note the same message would go out again."""
+        while True:
+            try:
+                return await self._store.write(work)
+            except StorageError as problem:
+                log.error("delivery_not_noted", why=problem.advice)
+                await asyncio.sleep(NOTE_AGAIN)
 
     async def _send(self, message: MessageRow) -> None:
         body: dict[str, Any] = json.loads(message.body) if message.body else {}
@@ -160,8 +178,7 @@ class Outbox:
             case Kind.REPLY:
                 await self._reply(message, body)
             case Kind.DIRECT:
-                await self._pace.turn(message.target)
-                await self._slack.post(message.target, body["text"], blocks=body.get("blocks"))
+                await self._direct(message, body)
             case Kind.WHISPER:
                 await self._whisper(message, body)
 
@@ -186,7 +203,7 @@ class Outbox:
                 raise
             log.error("card_rejected_by_slack", request=request_id, why=problem.code)
             await self._show(request, card, _plain(message), metadata)
-        await self._store.write(lambda unit: unit.covered(request_id, last))
+        await self._write(lambda unit: unit.covered(request_id, last))
 
     async def _show(
         self, request: Request, card: CardRow | None, message: Message, metadata: dict[str, Any] | None
@@ -205,7 +222,7 @@ class Outbox:
         channel, ts = await self._slack.post(
             request.channel, message.text, blocks=message.blocks, metadata=metadata
         )
-        await self._store.write(lambda unit: unit.set_card(request.id, channel, ts))
+        await self._write(lambda unit: unit.set_card(request.id, channel, ts))
 
     async def _reply(self, message: MessageRow, body: Mapping[str, Any]) -> None:
         request_id = message.request_id or ""
@@ -215,11 +232,36 @@ class Outbox:
         metadata = None
         if request is not None and body.get("outcome"):
             metadata = _metadata(request, head)
-        await self._pace.turn(message.target)
-        thread = card.ts if card is not None else None
-        await self._slack.post(
-            message.target, body["text"], blocks=body["blocks"], thread=thread, metadata=metadata
-        )
+        await self._say(message.target, body, card.ts if card is not None else None, metadata)
+
+    async def _direct(self, message: MessageRow, body: Mapping[str, Any]) -> None:
+        try:
+            await self._say(message.target, body)
+        except SlackProblem as problem:
+            if problem.code not in LEFT:
+                raise
+            # Nobody reads it any more, and it is in the thread of the card as well.
+            log.warning("direct_message_dropped", request=message.request_id, why=problem.code)
+
+    async def _say(
+        self,
+        target: str,
+        body: Mapping[str, Any],
+        thread: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Post a text with its blocks, or without them if Slack does not take those: a message that
+        can never be posted would hold back everything behind it."""
+        await self._pace.turn(target)
+        try:
+            await self._slack.post(
+                target, body["text"], blocks=body["blocks"], thread=thread, metadata=metadata
+            )
+        except SlackProblem as problem:
+            if problem.code not in BAD_PAYLOAD:
+                raise
+            log.error("message_rejected_by_slack", target=target, why=problem.code)
+            await self._slack.post(target, body["text"], thread=thread, metadata=metadata)
 
     async def _whisper(self, message: MessageRow, body: Mapping[str, Any]) -> None:
         if self._clock() - message.created_at > WHISPER_LIFE:
@@ -244,4 +286,3 @@ def _metadata(request: Request, head: str) -> dict[str, Any] | None:
         return None
     payload = {"request_id": request.id, "state": request.state.value, "audit_head": head}
     return {"event_type": EVENT_TYPE, "event_payload": payload}
-

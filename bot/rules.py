@@ -15,7 +15,6 @@ from bot.errors import Refused
 from bot.model import (
     BEFORE_PERMIT,
     ENDED,
-    OPEN,
     RESULT_STATE,
     Answered,
     Approval,
@@ -125,7 +124,9 @@ def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
     if command.by == request.requester:
         raise Refused("own_request", "You asked for this cancellation, so somebody else has to approve it.")
     if request.state is State.CHECKING:
-        raise Refused("not_looked_up", "The order is still being looked up. The card will ask you in a moment.")
+        raise Refused(
+            "not_looked_up", "The order is still being looked up. The card will ask you in a moment."
+        )
     _must_be_approver(command.verdict, needs_certainty=False)
     if request.approval_of(command.by):
         return []  # a second click by one person is not a second person
@@ -236,9 +237,7 @@ def _was_unreadable(request: Request) -> bool:
 
 
 def _follow_up(request: Request, outcome: Outcome) -> list[Event]:
-    if request.state not in {State.ACCEPTED, State.UNKNOWN, State.NEEDS_PERSON}:
-        return []
-    if request.state is State.NEEDS_PERSON and outcome.result not in {Result.CANCELLED, Result.REFUSED}:
+    if request.state not in {State.ACCEPTED, State.UNKNOWN}:
         return []
     if outcome.result is Result.NO_EFFECT and request.state is State.ACCEPTED:
         return []  # the provider took it; that the order is still there only means "not yet"
@@ -343,8 +342,9 @@ def _apply(request: Request, event: Event, at: datetime) -> Request:
             return _conclude(request, outcome)
         case Interrupted(_):
             return _conclude(request, Outcome(Result.UNKNOWN, "The bot was interrupted.", "interrupted"))
-        case PersonCalled(_):
-            return replace(request, state=State.NEEDS_PERSON)
+        case PersonCalled(why):
+            found = Outcome(Result.UNKNOWN, why, "needs_person")
+            return replace(request, state=State.NEEDS_PERSON, outcome=found)
         case AttemptRefused() | Requested():
             return request
         case _:
@@ -375,6 +375,4 @@ def _conclude(request: Request, outcome: Outcome) -> Request:
         state = State.APPROVED if may_repeat else State.FAILED
     else:
         state = RESULT_STATE[outcome.result]
-    if request.state is State.NEEDS_PERSON and state in OPEN:
-        state = State.NEEDS_PERSON
     return replace(request, state=state, outcome=outcome)

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from bot import agenda
 from bot.agenda import Kind
-from bot.directory import FRESH, Directory
+from bot.directory import Directory
 from bot.errors import ChainBroken, CountersignError
 from bot.logs import get_logger
 from bot.model import (
@@ -45,7 +45,9 @@ LEASE = timedelta(minutes=3)
 """Longer than any action takes: three provider calls at most, each with a deadline."""
 AT_ONCE = 32
 AT_ONCE_PER_PROVIDER = 8
-GATEWAY_GONE = "The provider did not confirm or deny the cancellation in time."
+JUST_NOW = 15.0
+"""Seconds within which Slack must have confirmed everybody before a permit is taken."""
+NEVER_CONFIRMED = "The provider did not confirm or deny the cancellation in time."
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +213,12 @@ class Worker:
     async def _judge(self, request: Request, order: OrderState, epoch: str) -> TakePermit:
         lists = (request.approvers, self._workflow.policy.approvers)
         people = [approval.by for approval in request.counted]
-        verdicts = [await self._directory.judge(person, *lists, max_age=FRESH / 4) for person in people]
+        await self._directory.ask([*people, request.requester], *lists)
         return TakePermit(
             epoch=epoch,
             order=order,
-            verdicts=tuple(verdicts),
-            requester_present=await self._directory.is_present(request.requester),
+            verdicts=tuple(self._directory.known(person, *lists, max_age=JUST_NOW) for person in people),
+            requester_present=self._directory.is_present(request.requester, max_age=JUST_NOW),
             quorum=self._workflow.policy.quorum,
             account=self._provider(request).account,
         )
@@ -227,7 +229,7 @@ class Worker:
             # This process was asleep; another one may have taken over by now.
             return Outcome(Result.NO_EFFECT, "The bot was paused before it could send.", "lease_over")
         provider = self._provider(request)
-        note = f"Cancelled on request of Slack user {request.requester.user}, request {request.id[:8]}."
+        note = f"Cancelled on request of Slack user {request.requester.user}, request {request.short_id}."
         try:
             async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
                 return await provider.cancel(reference, note, permit.order)
@@ -249,8 +251,8 @@ class Worker:
         if after.state is not request.state:
             return None  # decided, or scheduled anew under the new state
         horizon = provider.facts.confirm_within if accepted else self._deadlines.reconcile_for
-        if age >= horizon:
-            await self._workflow.record(request.id, CallPerson(outcome.said or GATEWAY_GONE))
+        if outcome.needs_person or age >= horizon:
+            await self._workflow.record(request.id, CallPerson(outcome.said or NEVER_CONFIRMED))
             return None
         return min(agenda.next_look(held.runs, outcome.look_again), max(horizon - age, timedelta(seconds=1)))
 

@@ -15,7 +15,9 @@ from datetime import timedelta
 from bot import agenda, announce
 from bot.directory import Directory
 from bot.errors import BadForm, Duplicate, Refused
+from bot.logs import Redactor
 from bot.model import (
+    ENDED,
     Approve,
     AttemptRefused,
     Command,
@@ -201,7 +203,8 @@ class Workflow:
         return await self._store.read(lambda unit: unit.requests(states=states, limit=20))
 
     async def history(self) -> list[Request]:
-        return await self._store.read(lambda unit: unit.requests(limit=20))
+        states = [state.value for state in ENDED]
+        return await self._store.read(lambda unit: unit.requests(states=states, limit=20))
 
     # --- what the worker does ---------------------------------------------------------------------
 
@@ -317,6 +320,8 @@ class Workflow:
             errors["reason"] = f"Keep the reason within {REASON_MAX} characters."
         elif not _can_be_stored(ask.reason):
             errors["reason"] = "The reason contains characters that cannot be shown. Type it anew."
+        elif _holds_a_secret(ask, facts):
+            errors["reason"] = "The reason seems to contain a token or key. Everybody could read it; leave it out."
         if errors:
             raise BadForm(errors)
         return provider
@@ -336,7 +341,7 @@ class Workflow:
         if existing := unit.open_request_for(key):
             raise Duplicate(
                 existing.id,
-                f"This order is already being dealt with in request {existing.id[:8]}, asked by "
+                f"This order is already being dealt with in request {existing.short_id}, asked by "
                 f"<@{existing.requester.user}>.",
             )
         mine = unit.open_requests_of(str(by))
@@ -365,6 +370,11 @@ def _shown(reference: str, key: str, facts: Facts) -> str:
 def _can_be_stored(text: str) -> bool:
     """No NUL and no lone surrogate: databases and UTF-8 disagree about those."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _holds_a_secret(ask: Ask, facts: Facts) -> bool:
+    repeated = facts.reference_is_secret and bool(ask.reference) and ask.reference in ask.reason
+    return repeated or Redactor(()).text(ask.reason) != ask.reason
 
 
 def _owe(unit: Unit, message: announce.Owed) -> None:

@@ -77,6 +77,8 @@ class Outcome:
     believed at once. False means that the call may still be running over there."""
     look_again: timedelta | None = None
     """How long to wait before the next look-up, where the provider's habits are known."""
+    needs_person: bool = False
+    """Looking again will not tell: somebody has to see to the order at the provider."""
 
 
 @dataclass(frozen=True, slots=True)

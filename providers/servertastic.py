@@ -288,7 +288,10 @@ def _read_yes(words: str, before: OrderState) -> Outcome:
         said = "Waiting for the Admin contact's e-mail approval; nothing is cancelled until then."
         return Outcome(Result.ACCEPTED, said, "http_200", settled=True, look_again=FOR_EMAIL)
     if named and named[1] == before.known_as:
-        return Outcome(Result.CANCELLED, "Servertastic cancelled the order.", "http_200", settled=True)
+        # Documented as immediate for an order that is not issued. But what we know of `before` may be
+        # five minutes old (api2.md), and for one issued meanwhile the same words only send an e-mail.
+        said = "Servertastic says that the order is cancelled; its order data has to confirm it."
+        return Outcome(Result.ACCEPTED, said, "http_200", settled=True, look_again=timedelta(seconds=1))
     said = "Servertastic took the request without naming the order."
     return Outcome(Result.ACCEPTED, said, "http_200", settled=True, look_again=SOON)
 

@@ -256,7 +256,9 @@ def judge(now: OrderState, attempt: Attempt) -> Outcome:
     if now.standing is Standing.UNREADABLE:
         known = Result.ACCEPTED if attempt.accepted else Result.UNKNOWN
         return Outcome(known, now.detail, code, look_again=BUSY_WAIT)
-    return Outcome(Result.UNKNOWN, now.detail, code, look_again=again)
+    # stat 75 is final: the cancel failed, and nobody but a person can tell whether the order lives.
+    alarm = now.detail == ALARM
+    return Outcome(Result.UNKNOWN, now.detail, code, look_again=again, needs_person=alarm)
 
 
 def read_credentials(answer: Answer) -> Credentials:

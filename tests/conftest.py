@@ -39,6 +39,8 @@ class World:
         self.folder = folder
         self.transport = transport
         self.bot: Bot | None = None
+        self.without: tuple[str, ...] = ()
+        """Settings to leave out."""
 
     async def start_bot(self, **changes: str) -> Bot:
         settings = replace(self.settings(**changes), port=0)
@@ -61,7 +63,8 @@ class World:
         return Settings.from_env(self.environment(**changes), ADAPTERS)
 
     def environment(self, **changes: str) -> dict[str, str]:
-        return self.town.environment(self.folder / "bot.db", **(QUICK | changes))
+        given = self.town.environment(self.folder / "bot.db", **(QUICK | changes))
+        return {name: value for name, value in given.items() if name not in self.without}
 
     def vendor(self, name: str) -> Vendor[Any]:
         return self.town.vendors[name]

@@ -187,7 +187,7 @@ def _foot(request: Request) -> str:
         f"Cancel started {when(permit.at)}" if permit else "",
         f"Ended {when(ended)}" if ended else "",
         f"Account {literal(_SCHEME.sub('', request.account), 200)}" if request.account else "",
-        f"Request {code(request.id, 80)}",
+        f"Request {code(request.short_id)}",
     ]
     return " · ".join(filter(None, parts))
 

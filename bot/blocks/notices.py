@@ -51,7 +51,7 @@ def outcome_dm(request: Request, facts: Facts) -> Message | None:
     blocks = [
         section(f"You asked to cancel {the_order(request, facts)}. {now(request)}.", ids.HEAD),
         *([section(explained, ids.EXPLANATION)] if explained else []),
-        context(f"{approved}Request {code(request.id, 80)} in {channel(request.channel)}.", ids.FOOT),
+        context(f"{approved}Request {code(request.short_id)} in {channel(request.channel)}.", ids.FOOT),
     ]
     spoken = f"Your request to cancel {the_order(request, facts)}: {word(request.state)}."
     return Message(spoken, blocks)
@@ -63,8 +63,8 @@ def asked_notice(request: Request, facts: Facts) -> str:
         f"Your request to cancel {the_order(request, facts)} is saved. The order is looked up first; then it "
         f"needs {approvals(request.quorum)} by other people in {channel(request.channel)} "
         f"until {when(request.expires_at)}. Nothing is cancelled before that.\n"
-        f"See {code(f'{COMMAND} status {request.id}')}, "
-        f"or take it back with {code(f'{COMMAND} withdraw {request.id}')}."
+        f"See {code(f'{COMMAND} status {request.short_id}')}, "
+        f"or take it back with {code(f'{COMMAND} withdraw {request.short_id}')}."
     )
 
 
@@ -121,7 +121,7 @@ def status_text(request: Request, facts: Facts) -> str:
         _waiting_for(request),
         explanation(request, facts),
         f"{asked}: {sentence(literal(request.reason, 600))}",
-        f"Request {code(request.id, 80)} in {channel(request.channel)}.",
+        f"Request {code(request.short_id)} in {channel(request.channel)}.",
     ]
     return _whole_lines([line for line in lines if line])
 
@@ -164,7 +164,7 @@ def _line(request: Request, facts: Facts | None) -> str:
     count = f" ({tally(request)})" if request.state is State.PENDING else ""
     return (
         f"• {order}: *{word(request.state)}*{count}, asked by {mention(request.requester.user)} "
-        f"{when(request.created_at)}, request {code(request.id, 80)}"
+        f"{when(request.created_at)}, request {code(request.short_id)}"
     )
 
 

@@ -104,7 +104,8 @@ def order_status(order: OrderState, facts: Facts) -> str:
 
 def order_facts(order: OrderState, room: int = 200) -> str:
     """Label and value pairs in one line, each cut by itself so that none hides the next."""
-    known_as = [f"*{literal(order.known_as, room)}*"] if order.known_as else []
+    is_new = order.known_as and order.known_as not in {value for _, value in order.facts}
+    known_as = [f"*{literal(order.known_as, room)}*"] if is_new else []
     pairs = [f"{literal(name, 40)}: {literal(value, room)}" for name, value in order.facts[:FACTS_AT_MOST]]
     more = len(order.facts) - len(pairs)
     return " · ".join([*known_as, *pairs, *([f"{more} more not shown"] if more else [])])
@@ -115,25 +116,24 @@ def explanation(request: Request, facts: Facts) -> str:
     at = label(facts)
     match request.state:
         case State.CANCELLED:
-            means = f"At {at} this means: {sentence(literal(facts.success_means))}"
-            return _join(_said(request, facts), means)
+            return _said(request) or f"At {at} this means: {sentence(literal(facts.success_means))}"
         case State.ALREADY_CANCELLED:
             return _already_cancelled(request, facts)
         case State.ACCEPTED:
-            return _join(_said(request, facts), "It is looked up until that is certain.")
+            return _join(_said(request), "It is looked up until that is certain.")
         case State.UNKNOWN:
             waiting = "The order is being looked up; nothing is sent again until it is known."
-            return _join(f"It is not known whether {at} cancelled the order.", _said(request, facts), waiting)
+            return _join(f"It is not known whether {at} cancelled the order.", _said(request), waiting)
         case State.NEEDS_PERSON:
             task = (
                 f"Please look at the order at {at} by hand: it may or may not be cancelled. "
                 "Nothing more is sent."
             )
-            return _join(task, _said(request, facts))
+            return _join(task, _said(request))
         case State.REFUSED:
-            return _join(_said(request, facts), "This request cancelled nothing.")
+            return _join(_said(request), "This request cancelled nothing.")
         case State.FAILED:
-            return _said(request, facts)
+            return _said(request)
         case State.NOT_CANCELLABLE if request.order:
             return _join(order_status(request.order, facts), _sent(request, facts))
         case State.DENIED if request.decided_by:
@@ -149,18 +149,18 @@ def explanation(request: Request, facts: Facts) -> str:
 
 def _already_cancelled(request: Request, facts: Facts) -> str:
     if request.outcome and request.outcome.result is Result.ALREADY_CANCELLED:
-        return _said(request, facts)
+        return _said(request)
     detail = sentence(literal(request.order.detail)) if request.order else ""
     return _join(f"{label(facts)} says that the order is cancelled.", detail, _sent(request, facts))
 
 
-def _said(request: Request, facts: Facts) -> str:
-    """The provider's words when it gave an answer, otherwise what happened instead of one."""
+def _said(request: Request) -> str:
+    """What the answer was, in a sentence; without an answer, what happened instead of one."""
     outcome = request.outcome
     if outcome is None or not outcome.said:
         return ""
     answered = outcome.result not in {Result.NO_EFFECT, Result.UNKNOWN}
-    return f"{f'{label(facts)} said' if answered else 'What happened'}: {sentence(literal(outcome.said))}"
+    return f"{'' if answered else 'What happened: '}{sentence(literal(outcome.said))}"
 
 
 def _sent(request: Request, facts: Facts) -> str:

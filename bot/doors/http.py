@@ -1,32 +1,47 @@
 """Signed HTTP: Slack's payloads to `POST /slack/events`.
 
-The signature is checked over the raw bytes before anything else looks at them. Bolt's own check comes
-after parsing, answers malformed headers with a 500, and writes a rejected body to the log.
+The signature is checked over the raw bytes before anything else looks at them, and they are parsed
+once, here. Bolt's own check comes after parsing, answers malformed headers with a 500, and writes a
+rejected body to the log; its parser takes a body by its first letter for something else than it says.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.adapter.aiohttp import to_aiohttp_response
+from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
+from bot.doors.bolt import is_understood
 from bot.errors import CountersignError
 from bot.listeners.answers import attempt
+from bot.logs import get_logger
+
+log = get_logger(__name__)
 
 PATH = "/slack/events"
 MAX_BODY = 256 * 1024
+MAX_FIELDS = 100
+READ_TIME = 10.0
+"""Seconds for a whole body to arrive; Slack's come in one piece."""
 WINDOW = 300
 """Seconds a signature may be old, or ahead of our clock."""
 REMEMBERED = 20_000
+SAID_EVERY = 60.0
+"""Seconds between two log lines about rejected requests."""
+
+_TIMESTAMP = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 
 
 class HttpDoor:
@@ -36,67 +51,112 @@ class HttpDoor:
         self._app = app
         self._secrets = [secret.encode() for secret in secrets]
         self._seconds = seconds
-        self._seen: OrderedDict[bytes, float] = OrderedDict()
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._rejected = _Rejected()
 
     def add_to(self, site: web.Application) -> None:
         site.router.add_post(PATH, self._receive)
 
     async def _receive(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        if not self._is_signed(request, body):
+        body = await _read(request)
+        if problem := self._signature_problem(request, body):
+            self._rejected.count(problem)
             return web.Response(status=401, text="unauthorized")
-        if not _is_well_formed(request, body):
+        payload = _parse(request.content_type, body)
+        if payload is None or not is_understood(payload):
+            self._rejected.count("signed, but not a payload of Slack's")
             return web.Response(status=400, text="malformed")
         if self._is_replay(request.headers["X-Slack-Signature"]):
             return web.Response(status=200)  # answered once already; a second time changes nothing
-        response = await attempt("http payload", self._dispatch(request))
+        response = await attempt("http payload", self._dispatch(payload))
         if isinstance(response, CountersignError):
-            return web.Response(status=400, text="malformed")
+            return web.Response(status=500, text="failed")
         return await to_aiohttp_response(response)
 
-    async def _dispatch(self, request: web.Request) -> BoltResponse:
-        return await self._app.async_dispatch(await to_bolt_request(request))
+    async def _dispatch(self, payload: dict[str, Any]) -> BoltResponse:
+        # In "http" mode Bolt would parse the text once more, by rules of its own. No headers either:
+        # they are not signed, and some of them change what Bolt does.
+        return await self._app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
 
-    def _is_signed(self, request: web.Request, body: bytes) -> bool:
+    def _signature_problem(self, request: web.Request, body: bytes) -> str:
+        """Why this did not come from Slack just now; empty when it did."""
         timestamps = request.headers.getall("X-Slack-Request-Timestamp", [])
         signatures = request.headers.getall("X-Slack-Signature", [])
-        if len(timestamps) != 1 or len(signatures) != 1:
-            return False
+        if len(timestamps) != 1 or len(signatures) != 1 or not _TIMESTAMP.fullmatch(timestamps[0]):
+            return "not signed"
         timestamp, signature = timestamps[0], signatures[0].encode("utf-8", "surrogateescape")
-        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-            return False
-        if abs(self._seconds() - int(timestamp)) > WINDOW:
-            return False
         base = b"v0:" + timestamp.encode() + b":" + body
         # Two secrets are valid while one is being replaced; both are always compared.
         matches = [
             hmac.compare_digest(b"v0=" + hmac.new(secret, base, hashlib.sha256).hexdigest().encode(), signature)
             for secret in self._secrets
         ]
-        return any(matches)
+        if not any(matches):
+            return "wrong signature"
+        if abs(self._seconds() - int(timestamp)) > WINDOW:
+            return "signed too long ago or ahead of time; if this goes on, this machine's clock is wrong"
+        return ""
 
     def _is_replay(self, signature: str) -> bool:
         now = self._seconds()
         while self._seen and next(iter(self._seen.values())) < now - 2 * WINDOW:
             self._seen.popitem(last=False)
-        key = signature.encode()
-        if key in self._seen:
+        if signature in self._seen:
             return True
-        self._seen[key] = now
+        self._seen[signature] = now
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return False
 
 
-def _is_well_formed(request: web.Request, body: bytes) -> bool:
-    """UTF-8, each form field at most once (two readers must not see two payloads), JSON objects only."""
+class _Rejected:
+    """Says that requests are turned away, but not each time: a stranger could fill the disk."""
+
+    def __init__(self) -> None:
+        self._unsaid = 0
+        self._quiet_until = 0.0
+
+    def count(self, why: str) -> None:
+        self._unsaid += 1
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            log.warning("requests_rejected", why=why, count=self._unsaid)
+            self._unsaid, self._quiet_until = 0, now + SAID_EVERY
+
+
+async def _read(request: web.Request) -> bytes:
+    """The raw body, if it is small enough and arrives in time. Raises the answer if not."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY, request.content_length or 0)
     try:
-        text = body.decode("utf-8")
-        if request.content_type == "application/json":
-            return isinstance(json.loads(text), dict)
-        fields = parse_qsl(text, keep_blank_values=True, strict_parsing=True)
-        payload = dict(fields).get("payload", "{}")
-        once = len({name for name, _ in fields}) == len(fields)
-        return once and isinstance(json.loads(payload), dict)
+        async with asyncio.timeout(READ_TIME):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except web.RequestPayloadError:
+        raise web.HTTPBadRequest from None
+
+
+def _parse(content_type: str, body: bytes) -> dict[str, Any] | None:
+    """The payload, or None for what is not UTF-8, not an object, or has a field twice: whoever reads
+    the first of two must not see another payload than whoever reads the last."""
+    try:
+        text = body.decode()
+        if content_type == "application/json":
+            return _object(text)
+        if content_type != "application/x-www-form-urlencoded":
+            return None
+        fields = parse_qsl(
+            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
+        form = dict(fields)
+        if len(form) != len(fields):
+            return None
+        return _object(form["payload"]) if "payload" in form else form
     except (ValueError, RecursionError):
-        return False
+        return None
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    found = json.loads(text)
+    return found if isinstance(found, dict) else None

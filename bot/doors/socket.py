@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any, cast
 
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession, ClientWebSocketResponse
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.doors.bolt import is_understood
 from bot.logs import get_logger
+from bot.slack import AUTH_ERRORS
 from bot.supervise import Supervisor
 
 log = get_logger(__name__)
+
+NEVER = AUTH_ERRORS | {"not_allowed_token_type", "forbidden_team", "access_denied", "no_permission"}
+"""Slack's answers to a token that will not work later either."""
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 15.0
+HANG_UP = 2.0
+"""Seconds for Slack to say goodbye as well."""
 
 
 class SocketDoor:
@@ -27,16 +37,21 @@ class SocketDoor:
         self._app = app
         web = AsyncWebClient(token=token, base_url=api_url, session=session, retry_handlers=[])
         self._client = SocketModeClient(app_token=token, web_client=web)
+        dialer = _EachUrlOnce(self._client, self._client.aiohttp_client_session)
+        self._client.aiohttp_client_session = cast("ClientSession", dialer)
         self._client.socket_mode_request_listeners.append(self._receive)
         self._answers = Supervisor()
         self._is_open = True
 
     async def open(self) -> None:
-        """Connect. Raises `SlackApiError` at once for a token that can never work: Slack's client would
-        try it for ever."""
-        answer = await self._client.web_client.apps_connections_open(app_token=self._client.app_token)
-        self._client.wss_uri = str(answer["url"])
-        await self._client.connect()
+        """Connect, however long Slack is away. Raises `SlackApiError` at once for a token that can never
+        work: Slack's client would try it for ever."""
+        try:
+            self._client.wss_uri = await self._address()
+            await self._client.connect()
+        except BaseException:
+            await self._hang_up()
+            raise
 
     async def is_connected(self) -> bool:
         return await self._client.is_connected()
@@ -46,10 +61,35 @@ class SocketDoor:
         self._is_open = False
         self._client.auto_reconnect_enabled = False
         await self._answers.stop(grace)
-        await self._client.close()
+        await self._hang_up()
+
+    async def _address(self) -> str:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                answer = await self._client.web_client.apps_connections_open(app_token=self._client.app_token)
+                return str(answer["url"])
+            except SlackApiError as refused:
+                why = _code(refused)
+                if why in NEVER:
+                    raise
+            except (ClientError, SlackClientError, OSError, asyncio.TimeoutError) as lost:
+                why = type(lost).__name__
+            log.warning("slack_not_reachable", why=why)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _hang_up(self) -> None:
+        try:
+            async with asyncio.timeout(HANG_UP):
+                await self._client.close()
+        except TimeoutError:
+            await self._client.close()  # does not wait for the other side a second time
 
     async def _receive(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
-        if self._is_open:
+        if not is_understood(request.payload):
+            log.warning("payload_not_understood")
+        elif self._is_open:
             self._answers.start(self._answer(client, request), name="socket payload")
 
     async def _answer(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
@@ -57,5 +97,30 @@ class SocketDoor:
         try:
             response = await run_async_bolt_app(self._app, request)
             await send_async_response(client, request, response, started)
-        except (SlackApiError, ConnectionError, asyncio.TimeoutError) as problem:
+        except (SlackApiError, ClientError, ConnectionError, asyncio.TimeoutError) as problem:
             log.warning("answer_not_delivered", why=type(problem).__name__)
+
+
+class _EachUrlOnce:
+    """The session Slack's client dials with. A URL is good once and not for long, but that client goes
+    on dialling the one that failed; told that it has none, it asks Slack for the next."""
+
+    def __init__(self, client: SocketModeClient, session: ClientSession) -> None:
+        self._client = client
+        self._session = session
+
+    @property
+    def closed(self) -> bool:
+        return self._session.closed
+
+    async def ws_connect(self, url: str, **options: Any) -> ClientWebSocketResponse:
+        self._client.wss_uri = None
+        return await self._session.ws_connect(url, **options)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def _code(refused: SlackApiError) -> str:
+    data = refused.response.data
+    return str(data.get("error")) if isinstance(data, dict) else f"http_{refused.response.status_code}"

@@ -7,9 +7,10 @@ rewrite the past has to rewrite all of it, and the heads posted in the channel g
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from bot.errors import ChainBroken
 from bot.model import canonical
@@ -38,17 +39,35 @@ def link(head: Head, request_id: str | None, at: datetime, kind: str, body: str)
     )
 
 
-def follow(head: Head, rows: Iterable[EventRow]) -> Iterator[Head]:
+def follow(head: Head, rows: Iterable[Sequence[Any]]) -> Iterator[Head]:
     """Walk rows in order of `seq`, yielding the head after each. Raises `ChainBroken` at the first
-    row that does not follow from the one before it."""
-    for row in rows:
-        if row.seq != head.seq + 1:
+    row that does not follow from the one before it.
+
+    Each row is its `seq` and then the bytes of its other columns as they lie on the disk: what cannot
+    even be read as text or as a time was changed as well.
+    """
+    for seq, *columns in rows:
+        if seq != head.seq + 1:
             raise ChainBroken(head.seq + 1, f"event {head.seq + 1} is missing from the history")
-        expected = _hash(row.seq, row.request_id, row.at, row.kind, row.body, row.previous)
-        if row.previous != head.hash or row.hash != expected:
-            raise ChainBroken(row.seq, f"event {row.seq} of the history was changed")
-        head = Head(row.seq, row.hash)
+        try:
+            request_id, at, kind, body, previous, digest = (c and c.decode() for c in columns)
+            is_next = previous == head.hash and digest == _hash(
+                seq, request_id, _time(at), kind, body, previous
+            )
+        except ValueError:
+            is_next = False
+        if not is_next:
+            raise ChainBroken(seq, f"event {seq} of the history was changed")
+        head = Head(seq, digest)
         yield head
+
+
+def _time(stored: str) -> datetime:
+    """A time from its one spelling on the disk."""
+    at = datetime.fromisoformat(stored).replace(tzinfo=UTC)
+    if f"{at:%Y-%m-%d %H:%M:%S.%f}" != stored:
+        raise ValueError(stored)
+    return at
 
 
 def _hash(seq: int, request_id: str | None, at: datetime, kind: str, body: str, previous: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bot.errors import StorageError
 from bot.store.store import prepare_file
@@ -38,7 +38,7 @@ def sole_process(url: str) -> Iterator[None]:
 
 def upgrade(url: str) -> None:
     """Bring the database to the newest schema. Does nothing when it is there already."""
-    from alembic import command  # noqa: PLC0415  (heavy, and not needed while the bot runs)
+    from alembic import command  # heavy, and not needed while the bot runs
 
     prepare_file(url)
     command.upgrade(_config(url), "head")
@@ -51,8 +51,12 @@ def problem(url: str) -> str | None:
         return "The database is empty. Run: python -m bot db upgrade"
     try:
         present, tables = _present_revision(url)
+    except OperationalError as problem:
+        return f"{path} cannot be opened now ({problem.orig}). Nothing was changed."
     except DatabaseError:
-        return f"{path} is not a database of this bot, or it is damaged. Restore a backup; nothing was changed."
+        return (
+            f"{path} is not a database of this bot, or it is damaged. Restore a backup; nothing was changed."
+        )
     wanted, known = _revisions()
     if present == wanted:
         return None
@@ -83,14 +87,14 @@ def _present_revision(url: str) -> tuple[str | None, list[str]]:
 
 
 def _revisions() -> tuple[str | None, set[str]]:
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.script import ScriptDirectory
 
     script = ScriptDirectory(str(MIGRATIONS))
     return script.get_current_head(), {revision.revision for revision in script.walk_revisions()}
 
 
 def _config(url: str):  # type: ignore[no-untyped-def]
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

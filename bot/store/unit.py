@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, insert, update
+from sqlalchemy import CursorResult, LargeBinary, cast, delete, func, insert, update
+from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
@@ -37,6 +39,11 @@ from bot.store.tables import (
     RequestRow,
     VoteRow,
 )
+
+_AS_STORED = ("request_id", "at", "kind", "body", "previous", "hash")
+_LINK = (col(EventRow.seq), *(cast(getattr(EventRow, name), LargeBinary) for name in _AS_STORED))
+"""A row of the history as `chain.follow` reads it."""
+_HASH = cast(col(EventRow.hash), LargeBinary)
 
 
 class Unit:
@@ -138,32 +145,44 @@ class Unit:
         return None if row is None else row.value
 
     def head(self) -> chain.Head:
-        row = self._session.exec(select(EventRow).order_by(col(EventRow.seq).desc()).limit(1)).first()
-        return chain.Head() if row is None else chain.Head(row.seq, row.hash)
+        newest = select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).limit(1)
+        row = self._session.exec(newest).first()
+        return chain.Head() if row is None else chain.Head(*row)
 
     def verify(self, since: chain.Head, limit: int | None = None) -> chain.Head:
         """Walk the chain from `since`. Raises `ChainBroken` at the first row that is wrong."""
         if since.seq:
-            last = self._session.get(EventRow, since.seq)
-            if last is None or last.hash != since.hash:
+            last = self._session.exec(select(_HASH).where(EventRow.seq == since.seq)).first()
+            if last != since.hash.encode():
                 raise ChainBroken(since.seq, f"event {since.seq} of the history was there before and is not")
-        query = select(EventRow).where(EventRow.seq > since.seq).order_by(col(EventRow.seq))
-        if limit is not None:
-            query = query.limit(limit)
-        head = since
-        rows = self._session.exec(query.execution_options(yield_per=1000))
-        for head in chain.follow(since, rows):
-            continue
-        return head
+        query = sqlalchemy_select(*_LINK).order_by(col(EventRow.seq)).limit(limit)
+        if since.seq:  # from the beginning, rows in front of the first one are wrong as well
+            query = query.where(col(EventRow.seq) > since.seq)
+        rows = self._session.execute(query.execution_options(yield_per=1000))
+        newest = deque(chain.follow(since, rows), maxlen=1)
+        return newest.pop() if newest else since
 
     def prove(self, request: Request) -> None:
-        """Raise `ChainBroken` unless the stored request is what its history adds up to."""
+        """Raise `ChainBroken` unless the stored request is what its history adds up to.
+
+        The chain is walked from where this request begins: that it still ends in a known head proves
+        nothing about rows that were changed behind it.
+        """
+        self.verify(self._head_before(request.id))
         try:
             rebuilt = replay(request.id, self.history(request.id))
         except ValueError as problem:
             raise ChainBroken(0, f"the history of request {request.id} cannot be read") from problem
-        if rebuilt != request:
+        row = self._session.get(RequestRow, request.id)
+        if rebuilt != request or row is None or _columns(row) != _columns(_row(rebuilt)):
             raise ChainBroken(0, f"request {request.id} is not what its history says")
+
+    def _head_before(self, request_id: str) -> chain.Head:
+        """The link that the first event of a request follows."""
+        mine = select(func.min(EventRow.seq)).where(EventRow.request_id == request_id)
+        first = self._session.exec(mine).one() or 1
+        row = self._session.exec(select(_HASH).where(EventRow.seq == first - 1)).first()
+        return chain.Head() if row is None else chain.Head(first - 1, row.decode(errors="replace"))
 
     def _append(self, request_id: str, events: Sequence[Event]) -> None:
         head = self.head()
@@ -198,9 +217,7 @@ class Unit:
                 self._forget_votes(VoteRow.request_id == before.id)
             case Permitted(epoch, attempt, _, _):
                 self._session.execute(
-                    insert(PermitRow).values(
-                        epoch=epoch, request_id=before.id, attempt=attempt, at=self.now
-                    )
+                    insert(PermitRow).values(epoch=epoch, request_id=before.id, attempt=attempt, at=self.now)
                 )
             case _:
                 pass
@@ -233,7 +250,7 @@ class Unit:
             update(ActionRow)
             .where(col(ActionRow.id).in_(due.scalar_subquery()))
             .values(token=token, lease=self.now + lease, runs=ActionRow.runs + 1)
-            .returning(ActionRow.id),
+            .returning(col(ActionRow.id)),
             execution_options={"synchronize_session": False},
         ).scalar_one_or_none()
         return None if claimed is None else self._session.get(ActionRow, claimed)
@@ -282,9 +299,7 @@ class Unit:
 
     def owed(self) -> list[MessageRow]:
         """The first undelivered message of each lane, the oldest first."""
-        first = (
-            select(func.min(MessageRow.id)).where(~col(MessageRow.delivered)).group_by(MessageRow.lane)
-        )
+        first = select(func.min(MessageRow.id)).where(~col(MessageRow.delivered)).group_by(MessageRow.lane)
         query = select(MessageRow).where(col(MessageRow.id).in_(first)).order_by(col(MessageRow.id))
         return list(self._session.exec(query))
 
@@ -297,7 +312,7 @@ class Unit:
         """A card rendered now shows everything up to `last_id`: older paintings are not owed any more."""
         self._changed(
             update(MessageRow)
-            .where(col(MessageRow.request_id) == request_id, MessageRow.kind == "card")
+            .where(col(MessageRow.request_id) == request_id, col(MessageRow.kind) == "card")
             .where(~col(MessageRow.delivered), col(MessageRow.id) <= last_id)
             .values(delivered=True)
         )
@@ -332,10 +347,13 @@ class Unit:
         self._session.execute(query.on_conflict_do_update(index_elements=["request_id"], set_=values))
 
     def _changed(self, statement: Any) -> int:
-        result: CursorResult[Any] = self._session.execute(
-            statement, execution_options={"synchronize_session": False}
-        )
-        return result.rowcount
+        result = self._session.execute(statement, execution_options={"synchronize_session": False})
+        return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+def _columns(row: RequestRow) -> dict[str, Any]:
+    """What a row is found by. Not its body: later versions spell the same request otherwise."""
+    return row.model_dump(exclude={"body"})
 
 
 def _row(request: Request) -> RequestRow:
@@ -350,5 +368,3 @@ def _row(request: Request) -> RequestRow:
         created_at=request.created_at,
         body=dump_request(request),
     )
-
-

@@ -19,9 +19,9 @@ def post_message(workspace: Workspace, args: Json) -> Json:
     _may_post(workspace, channel)
     text, blocks, metadata = _content(workspace, args)
     thread_ts = args.get("thread_ts")
-    if thread_ts and channel.find(thread_ts) is None:
+    if thread_ts and channel.thread_top(thread_ts) is None:
         # Slack takes it and shows a reply to nothing; no bot means to do that.
-        workspace.problem(f"chat.postMessage: thread_ts {thread_ts} is no message in {channel.id}")
+        workspace.problem(f"chat.postMessage: thread_ts {thread_ts} tops no thread in {channel.id}")
     if len(text) > limits.MESSAGE_TEXT:
         workspace.problem("chat.postMessage: text is cut off at 40,000 characters")
         text = text[: limits.MESSAGE_TEXT]
@@ -127,9 +127,14 @@ def answer(workspace: Workspace, key: str, body: Json) -> None:
     """A post to a response_url."""
     address = workspace.response_urls.use(key)
     channel = workspace.channels[address.channel]
-    original = channel.find(address.message_ts) if address.message_ts else None
+    whispered = next((m for m in channel.ephemerals if m.ts == address.message_ts), None)
+    original = whispered or channel.find(address.message_ts or "")
     if body.get("delete_original") and original:
-        workspace.delete_message(original)
+        if whispered:
+            channel.ephemerals.remove(whispered)
+            workspace.changed()
+        else:
+            workspace.delete_message(original)
         return
     text, blocks, metadata = _content(workspace, body)
     if body.get("replace_original") and original:
@@ -180,6 +185,8 @@ def _message(channel: Channel, ts: str) -> Message:
 
 def _content(workspace: Workspace, args: Json) -> tuple[str, list[Json], Json | None]:
     text, blocks = args.get("text") or "", args.get("blocks") or []
+    for unknown in {"attachments", "markdown_text"} & {key for key, value in args.items() if value}:
+        workspace.problem(f"{unknown} is not shown here: use blocks and text")
     if complaints := checks.message_blocks(blocks):
         raise Refused("invalid_blocks", errors=complaints)
     if not text and not blocks:

@@ -18,8 +18,10 @@ from sandbox.slack.person import Person
 from sandbox.slack.workspace import Workspace
 
 PAGE = Path(__file__).parents[1] / "page"
-_FILES = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css"}
-_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+_FILES = {"/": "index.html"} | {f"/{name}": name for name in ("app.js", "blocks.js", "dom.js", "style.css")}
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 Action = Callable[[Person, Json], Awaitable[Json]]
 
 
@@ -196,7 +198,10 @@ def state(workspace: Workspace, person: Person) -> Json:
         "channel_names": {c.id: c.name for c in workspace.channels.values()},
         "channels": [_channel(c, person) for c in mine],
         "commands": list(workspace.manifest.commands),
-        "shortcuts": workspace.manifest.shortcuts,
+        "shortcuts": [
+            {"id": found, "name": name, "kind": workspace.manifest.shortcuts[found]}
+            for found, name in workspace.manifest.shortcut_names.items()
+        ],
         "home_tab": workspace.manifest.home_tab,
         "home": _shown(home),
         "modal": _shown(modal),

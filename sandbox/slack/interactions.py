@@ -132,12 +132,14 @@ def message_click(workspace: Workspace, member: Member, message: Message, action
     container["is_ephemeral"] = message.only_for is not None
     if message.thread_ts:
         container["thread_ts"] = message.thread_ts
+    # Slack keeps no ephemeral messages, so it cannot repeat them.
+    shown = {} if message.only_for else {"message": message_json(workspace, message)}
     return {
         **_common(workspace, "block_actions", member),
+        **shown,
         "container": container,
         "trigger_id": workspace.views.trigger(member.id),
         "channel": _channel(channel),
-        "message": message_json(workspace, message),
         "state": {"values": values},
         "response_url": workspace.response_urls.new(channel.id, member.id, message.ts),
         "actions": [action],

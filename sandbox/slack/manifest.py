@@ -32,6 +32,7 @@ EVENT_SCOPES: dict[str, tuple[str, ...]] = {
 class Manifest:
     commands: dict[str, bool]  # command -> should_escape
     shortcuts: dict[str, str]  # callback_id -> "global" | "message"
+    shortcut_names: dict[str, str]
     events: frozenset[str]
     scopes: tuple[str, ...]
     bot_name: str
@@ -52,6 +53,7 @@ class Manifest:
         return cls(
             commands=commands,
             shortcuts={s["callback_id"]: s["type"] for s in shortcuts},
+            shortcut_names={s["callback_id"]: s["name"] for s in shortcuts},
             events=frozenset(events),
             scopes=scopes,
             bot_name=features.get("bot_user", {}).get("display_name", "bot"),

@@ -89,6 +89,7 @@ class Channel:
     members: list[str]
     messages: list[Message] = field(default_factory=list)  # top level only; replies are in .thread
     ephemerals: list[Message] = field(default_factory=list)
+    deleted: list[Message] = field(default_factory=list)  # top level, and nothing left of them
     is_private: bool = False
     is_archived: bool = False
     is_shared: bool = False
@@ -97,6 +98,10 @@ class Channel:
     def find(self, ts: str) -> Message | None:
         every = (m for top in self.messages for m in (top, *top.thread))
         return next((m for m in every if m.ts == ts and not m.deleted), None)
+
+    def thread_top(self, ts: str) -> Message | None:
+        """The message whose thread this is, even when it was deleted."""
+        return next((m for m in (*self.messages, *self.deleted) if m.ts == ts), None)
 
 
 @dataclass

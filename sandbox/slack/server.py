@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -38,6 +40,7 @@ class SlackServer:
         return f"{self.url}/api/"
 
     async def start(self, port: int = 0) -> str:
+        self._listening = socket.create_server(("127.0.0.1", port))
         app = web.Application(middlewares=[_local_only], client_max_size=4 * 1024 * 1024)
         app.router.add_route("*", "/api/{method}", self._api)
         app.router.add_get("/link/", self._socket)
@@ -45,10 +48,8 @@ class SlackServer:
         app.add_routes(self._control.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        actual = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{actual}"
+        await web.SockSite(self._runner, self._listening).start()
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.workspace.delivery.hub.base = self.workspace.response_urls.base = self.url
         return self.url
 
@@ -57,6 +58,11 @@ class SlackServer:
         self._control.stop()
         await self.workspace.stop()
         if self._runner:
+            # A bot that is still busy may just have connected. asyncio drops such a connection unclosed when
+            # its server goes away meanwhile: take no more, and let those few turns pass first.
+            asyncio.get_running_loop().remove_reader(self._listening)
+            for _ in range(4):
+                await asyncio.sleep(0)
             await self._runner.cleanup()
 
     async def _api(self, request: web.Request) -> web.StreamResponse:

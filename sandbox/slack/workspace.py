@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
@@ -119,19 +118,21 @@ class Workspace:
 
     async def wait_until(self, predicate: Callable[[], T | None], timeout: float = 10) -> T:  # noqa: ASYNC109
         """The first truthy answer. Asked again at every change; looking for what is not there yet is fine."""
-        event = asyncio.Event()
+        event, trouble = asyncio.Event(), ""
         self._waiting.add(event)
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     event.clear()
-                    with contextlib.suppress(LookupError, AttributeError, StopIteration):
+                    try:
                         if answer := predicate():
                             return answer
+                    except (LookupError, AttributeError, StopIteration) as error:
+                        trouble = f"\nlast error: {error!r}"
                     await event.wait()
         except TimeoutError:
             problems = "".join(f"\nproblem: {problem}" for problem in self.problems)
-            raise NeverHappened(f"not within {timeout} s:\n{self.transcript()}{problems}") from None
+            raise NeverHappened(f"not within {timeout} s:\n{self.transcript()}{problems}{trouble}") from None
         finally:
             self._waiting.discard(event)
 
@@ -175,8 +176,12 @@ class Workspace:
         message = Message(channel.id, self.next_ts(), user, text, list(blocks), names=self.name_of, **more)
         if message.only_for:
             channel.ephemerals.append(message)
-        elif message.thread_ts and (top := channel.find(message.thread_ts)):
+        elif message.thread_ts and (top := channel.thread_top(message.thread_ts)):
             top.thread.append(message)
+            if top in channel.deleted:  # a thread keeps its place although its top is gone
+                channel.deleted.remove(top)
+                channel.messages.append(top)
+                channel.messages.sort(key=lambda m: m.ts)
         else:
             channel.messages.append(message)
         self.changed()
@@ -253,6 +258,7 @@ class Workspace:
         found.deleted = True
         if found in channel.messages and not found.thread:
             channel.messages.remove(found)
+            channel.deleted.append(found)
         for top in channel.messages:
             if found in top.thread:
                 top.thread.remove(found)

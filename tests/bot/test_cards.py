@@ -222,7 +222,7 @@ def test_a_finished_card_names_both_approvers_the_answer_and_the_times() -> None
     seen = _seen(REQUESTS["cancelled"])
     assert "<@U0BOB> (<!date^" in seen
     assert "<@U0CAROL> (<!date^" in seen
-    assert "DigiCert said: The order is canceled." in seen
+    assert "The order is canceled." in seen
     assert "Cancel started <!date^" in seen
     assert "Ended <!date^" in seen
 

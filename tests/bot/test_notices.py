@@ -74,7 +74,7 @@ def test_the_status_of_a_request(request_: Request) -> None:
 def test_the_answer_to_a_request_says_where_how_many_and_how_to_go_on() -> None:
     text = asked_notice(REQUESTS["checking"], some_facts())
     assert "needs 2 approvals by other people in <#C0APPROVE> until <!date^" in text
-    assert f"/cancel-order withdraw {REQUESTS['checking'].id}" in text
+    assert f"/cancel-order withdraw {REQUESTS['checking'].short_id}" in text
 
 
 def test_the_call_mentions_everybody_who_may_approve_and_not_the_requester() -> None:

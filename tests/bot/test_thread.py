@@ -148,10 +148,7 @@ def test_an_interruption_says_what_is_not_known() -> None:
 def test_a_look_up_that_clears_the_doubt() -> None:
     outcome = Outcome(Result.CANCELLED, "The order is canceled.")
     line = say(concluded(State.CANCELLED, outcome.said), FollowedUp(outcome))
-    assert line == (
-        "Outcome: *cancelled*. DigiCert said: The order is canceled. "
-        "At DigiCert this means: the order is cancelled."
-    )
+    assert line == "Outcome: *cancelled*. The order is canceled."
 
 
 def test_an_attempt_without_effect_is_followed_by_another() -> None:

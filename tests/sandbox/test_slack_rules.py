@@ -421,3 +421,46 @@ async def test_waiting_in_vain_shows_what_there_was(bot: Running) -> None:
     await bot.workspace.person("alice").say("C0ORDERS", "is anybody there?")
     with pytest.raises(NeverHappened, match=r"Alice:\n  is anybody there\?"):
         await bot.workspace.wait_until(lambda: False, timeout=0.01)
+
+
+async def test_a_thread_outlives_its_first_message(bot: Running) -> None:
+    posted = await bot.client.chat_postMessage(channel="C0ORDERS", text="card")
+    orders = bot.workspace.channel("C0ORDERS")
+    bot.workspace.delete_message(orders.messages[0])
+    assert orders.messages == []
+    await bot.client.chat_postMessage(channel="C0ORDERS", text="reply", thread_ts=posted["ts"])
+    assert bot.workspace.transcript("C0ORDERS").splitlines()[1:] == [
+        "tiny:",
+        "  (deleted)",
+        "    tiny:",
+        "      reply",
+    ]
+    assert bot.workspace.problems == []
+    reply = orders.messages[0].thread[0]
+    await bot.client.chat_postMessage(channel="C0ORDERS", text="to a reply", thread_ts=reply.ts)
+    assert bot.workspace.problems == [f"chat.postMessage: thread_ts {reply.ts} tops no thread in C0ORDERS"]
+
+
+async def test_a_click_on_a_whisper_does_not_repeat_it(bot: Running) -> None:
+    seen: list[dict[str, Any]] = []
+
+    @bot.app.middleware
+    async def note(body: dict[str, Any], next: Any) -> None:
+        seen.append(body)
+        await next()
+
+    @bot.app.action("hush")
+    async def hush(ack: Any, respond: Any) -> None:
+        await ack()
+        await respond(text="Hushed.", replace_original=True)
+
+    blocks = [{"type": "actions", "elements": [button("Hush", "1", "hush")]}]
+    await bot.client.chat_postEphemeral(channel="C0ORDERS", user="U0BOB", text="psst", blocks=blocks)
+    bob = bot.workspace.person("bob")
+    await bob.click(bob.ephemerals()[0], "Hush")
+    assert "message" not in seen[0]
+    assert seen[0]["container"]["is_ephemeral"] is True
+    await bob.wait_for_ephemeral(lambda m: m.text == "Hushed.")
+    assert len(bob.ephemerals()) == 1
+    with pytest.raises(CannotDo, match="does not see"):
+        await bot.workspace.person("alice").click(bob.ephemerals()[0].history[0], "Hush")

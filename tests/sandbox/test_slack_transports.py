@@ -94,6 +94,7 @@ async def test_a_click_edits_the_card_and_answers_in_the_thread(bot: Running) ->
     with pytest.raises(NoSuchButton):
         await bob.click(card, "Yes")
     assert (await bob.click(before, "Yes")).ok  # still on an old screen
+    await bot.workspace.wait_until(lambda: len(bob.ephemerals()) == 2)
 
 
 async def test_a_confirm_dialog_can_be_declined(bot: Running) -> None:

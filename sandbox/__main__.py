@@ -1,0 +1,68 @@
+"""`python -m sandbox`: a workspace to click in. `python -m sandbox demo`: the same, played by itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from sandbox import demo
+from sandbox.process import BotProcess
+from sandbox.town import Town
+
+SETTINGS = {
+    "PROVIDER_TIMEOUT": "5s",
+    "RECONCILE_AFTER": "8s",
+    "REMIND_AFTER": "2m",
+    "LOG_FORMAT": "console",
+    "LOG_LEVEL": "WARNING",
+}
+"""A newcomer should not wait long for what takes minutes at work. Everything else is the default."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("serve", "demo"), default="serve")
+    parser.add_argument("--port", type=int, default=8118, help="of the page; 0 takes any that is free")
+    parser.add_argument("--data", type=Path, help="a folder to keep the bot's database in")
+    given = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        if given.what == "demo":
+            sys.exit(asyncio.run(demo.play()))
+        with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
+            sys.exit(asyncio.run(_serve(given.port, given.data or Path(folder))))
+
+
+async def _serve(port: int, folder: Path) -> int:
+    """Start everything, print the address, stay until told to stop."""
+    told = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, told.set)
+    async with Town(port) as town:
+        folder.mkdir(parents=True, exist_ok=True)
+        bot = BotProcess(town.environment(folder / "bot.db", **SETTINGS), folder)
+        await bot.start("--transport", "socket")
+        waiting = [asyncio.create_task(told.wait()), asyncio.create_task(bot.ended())]
+        await town.workspace.bot_connected(timeout=60)
+        _say(f"\n  Countersign is running in a pretend workspace:  {town.url}\n")
+        _say("  Be Alice and type:  /cancel-order digicert 1234567 ordered twice")
+        _say("  Then be Bob and Carol and approve. Ctrl-C ends it; nothing here is real.\n")
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        code = 0 if told.is_set() else 1
+        await bot.stop()
+        for task in waiting:
+            task.cancel()
+    return code
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

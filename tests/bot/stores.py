@@ -1,0 +1,66 @@
+"""Real databases for tests, and a clock that stands still until it is told."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bot.store import Store, schema
+from tests.bot.builders import NOW
+
+
+class Clock:
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        self.now += by
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@cache
+def _migrated() -> bytes:
+    """A database that was just migrated: the same for every test, so it is made once."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "bot.db")
+        schema.upgrade(url_of(path))
+        return path.read_bytes()
+
+
+def new_database(path: Path) -> str:
+    path.write_bytes(_migrated())
+    os.chmod(path, 0o600)
+    return url_of(path)
+
+
+@contextmanager
+def opened(path: Path, clock: Clock) -> Iterator[Store]:
+    """A store on the database at `path`, made if it is not there."""
+    store = Store(url_of(path) if path.exists() else new_database(path), clock)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def sql(path: Path, *, begin: str = "") -> Iterator[sqlite3.Connection]:
+    """A connection of somebody else to the same file, past all of the bot's code."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+        if begin:
+            connection.execute(begin)
+        yield connection
+        if connection.in_transaction:
+            connection.rollback()

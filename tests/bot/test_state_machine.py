@@ -1,0 +1,388 @@
+"""Commands in any order, by anybody, against the real rules and the real store.
+
+What must hold is checked on the history by an oracle of its own: it knows the events, not the rules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy.exc import IntegrityError
+
+from bot.errors import Refused
+from bot.model import (
+    ENDED,
+    OPEN,
+    Answered,
+    ApprovalVerified,
+    ApprovalVoided,
+    Approve,
+    Approved,
+    AttemptRefused,
+    CallPerson,
+    Command,
+    Denied,
+    Deny,
+    Eligibility,
+    Event,
+    Expire,
+    Expired,
+    FollowedUp,
+    Judge,
+    OrderRead,
+    Permitted,
+    Person,
+    RecordAnswer,
+    RecordFollowUp,
+    RecordInterruption,
+    RecordOrder,
+    Request,
+    Requested,
+    State,
+    TakePermit,
+    Verdict,
+    Withdraw,
+    Withdrawn,
+    digest,
+    reference_key,
+)
+from bot.rules import decide
+from bot.store import Unit
+from bot.store.chain import Head
+from providers.contract import OrderState, Outcome, Result, Standing
+from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, DAVE, TEAM
+from tests.bot.stores import Clock, opened, sql
+
+GUEST = Person(TEAM, "U0GUEST")
+OUTSIDER = Person("T0OTHER", "U0BOB")
+APPROVERS = (BOB, CAROL, DAVE)
+EVERYBODY = (*APPROVERS, ALICE, GUEST, OUTSIDER)
+ACCOUNT = "https://www.digicert.com northwind"
+TTL = timedelta(hours=2)
+
+LIVE = OrderState(Standing.CANCELLABLE, "pending", facts=(("Domain", "a.example"),))
+CHANGED = replace(LIVE, facts=(("Domain", "b.example"),))
+UNREADABLE = OrderState(Standing.UNREADABLE, detail="No connection.")
+OVER = tuple(OrderState(s) for s in (Standing.CANCELLED, Standing.NOT_CANCELLABLE, Standing.NOT_FOUND))
+
+YES, NO, UNSURE = Eligibility.ELIGIBLE, Eligibility.NOT_ELIGIBLE, Eligibility.CANNOT_TELL
+mostly_yes = st.sampled_from([YES, YES, YES, UNSURE, NO])
+people = st.sampled_from(EVERYBODY)
+orders = st.sampled_from([LIVE, CHANGED, UNREADABLE, OrderState(Standing.UNCLEAR, "odd"), *OVER])
+outcomes = st.builds(
+    Outcome,
+    st.sampled_from([Result.NO_EFFECT, Result.NO_EFFECT, *Result]),
+    st.sampled_from(["", "said so", "said otherwise"]),
+    settled=st.booleans(),
+)
+which = st.integers(0, 99)
+
+
+@dataclass
+class Told:
+    """What the machine itself did to one request: the truth the history is held against."""
+
+    reference: str
+    eligible: set[Person] = field(default_factory=set)
+    """Who was ever called eligible for it."""
+    ended: Request | None = None
+
+
+class Anything(RuleBasedStateMachine):
+    reached: Counter[State] = Counter()
+    """Over all runs: a machine that gets nowhere proves nothing."""
+    permits: Counter[int] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self._folder = TemporaryDirectory()
+        self.path = Path(self._folder.name, "bot.db")
+        self._open = opened(self.path, self.clock)
+        self.store = self._open.__enter__()
+        self.told: dict[str, Told] = {}
+        self.head = Head()
+        self.count = 0
+
+    def teardown(self) -> None:
+        self._open.__exit__(None, None, None)
+        left = b"".join(path.read_bytes() for path in self.path.parent.iterdir())
+        for told in self.told.values():
+            assert (told.reference.encode() in left) is (told.ended is None)
+        self._folder.cleanup()
+
+    # --- what people do -----------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.told) < 3)
+    @rule(order=st.integers(0, 1), quorum=st.sampled_from([2, 2, 3]))
+    def ask(self, order: int, quorum: int) -> None:
+        self.count += 1
+        key = reference_key("digicert", ACCOUNT, str(order))
+        event = Requested(
+            TEAM, CHANNEL, "digicert", ACCOUNT, "#1", key, ALICE, "twice", quorum, ("S0",), self.clock() + TTL
+        )
+        told = Told(f"the exact reference {self.count:04}")
+        is_taken = any(r.reference_key == key and r.state in OPEN for r in self.requests())
+        try:
+            self.store.write_now(lambda unit: unit.begin(f"r{self.count}", event, told.reference))
+            assert not is_taken
+            self.told[f"r{self.count}"] = told
+        except IntegrityError:
+            assert is_taken
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, by=people, answer=mostly_yes, is_old=st.sampled_from([False, False, False, True]))
+    def approve(self, which: int, by: Person, answer: Eligibility, is_old: bool) -> None:
+        request = self.pick(which)
+        shown = digest(replace(request, reason="something else") if is_old else request)
+        self.apply(request.id, Approve(by, shown, self.verdict(request, by, answer)), by)
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, by=st.permutations(APPROVERS))
+    def approve_in_full(self, which: int, by: list[Person]) -> None:
+        for person in by:
+            request = self.pick(which)
+            if request.state is State.PENDING:
+                self.apply(request.id, Approve(person, digest(request), self.verdict(request, person, YES)), person)
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, by=people, answer=mostly_yes, sure=st.integers(0, 9))
+    def deny(self, which: int, by: Person, answer: Eligibility, sure: int) -> None:
+        request = self.pick(which)
+        if sure == 0 or by not in APPROVERS:
+            self.apply(request.id, Deny(by, "no", self.verdict(request, by, answer)), by)
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, by=people, sure=st.integers(0, 3))
+    def withdraw(self, which: int, by: Person, sure: int) -> None:
+        if sure == 0 or by != ALICE:
+            self.apply(self.pick(which).id, Withdraw(by), by)
+
+    # --- what the worker does -----------------------------------------------------------------------
+
+    @rule(minutes=st.sampled_from([0, 0, 1, 1, 20, 130]))
+    def time_passes(self, minutes: int) -> None:
+        self.clock.advance(timedelta(minutes=minutes, seconds=1))
+
+    @precondition(lambda self: self.told)
+    @rule(which=which)
+    def expire(self, which: int) -> None:
+        self.apply(self.pick(which).id, Expire())
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, order=st.one_of(st.just(LIVE), orders))
+    def look_up(self, which: int, order: OrderState) -> None:
+        self.apply(self.pick(which).id, RecordOrder(order))
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, answers=st.lists(mostly_yes, min_size=6, max_size=6))
+    def judge(self, which: int, answers: list[Eligibility]) -> None:
+        request = self.pick(which)
+        verdicts = [self.verdict(request, p, a) for p, a in zip(EVERYBODY, answers, strict=True)]
+        self.apply(request.id, Judge(tuple(verdicts)))
+
+    @precondition(lambda self: self.told)
+    @rule(which=which)
+    def take_a_permit_without_doubt(self, which: int) -> None:
+        request = self.pick(which)
+        verdicts = tuple(self.verdict(request, a.by, YES) for a in request.approvals)
+        self.take(request, verdicts, request.order or LIVE, YES, 2, ACCOUNT)
+
+    @precondition(lambda self: self.told)
+    @rule(
+        which=which,
+        answers=st.lists(mostly_yes, min_size=3, max_size=3),
+        order=st.one_of(st.just(LIVE), orders),
+        present=mostly_yes,
+        quorum=st.sampled_from([1, 2, 3]),
+        account=st.sampled_from([ACCOUNT, ACCOUNT, ACCOUNT, "https://elsewhere.example"]),
+    )
+    def take_a_permit(
+        self,
+        which: int,
+        answers: list[Eligibility],
+        order: OrderState,
+        present: Eligibility,
+        quorum: int,
+        account: str,
+    ) -> None:
+        request = self.pick(which)
+        verdicts = [self.verdict(request, p, a) for p, a in zip(APPROVERS, answers, strict=True)]
+        self.take(request, tuple(verdicts), order, present, quorum, account)
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, outcome=outcomes, is_late=st.sampled_from([False, False, False, True]))
+    def answer(self, which: int, outcome: Outcome, is_late: bool) -> None:
+        request = self.pick(which)
+        epoch = "an older one" if is_late or not request.permit else request.permit.epoch
+        self.apply(request.id, RecordAnswer(epoch, outcome))
+
+    @precondition(lambda self: self.told)
+    @rule(which=which)
+    def find_interrupted(self, which: int) -> None:
+        request = self.pick(which)
+        self.apply(request.id, RecordInterruption(request.permit.epoch if request.permit else "none"))
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, outcome=outcomes)
+    def follow_up(self, which: int, outcome: Outcome) -> None:
+        self.apply(self.pick(which).id, RecordFollowUp(outcome))
+
+    @precondition(lambda self: self.told)
+    @rule(which=which)
+    def call_a_person(self, which: int) -> None:
+        self.apply(self.pick(which).id, CallPerson("nobody knows"))
+
+    # --- what must hold after each of them ----------------------------------------------------------
+
+    @invariant()
+    def everything_holds(self) -> None:
+        self.head = self.store.read_now(self._check)
+        with sql(self.path) as database:
+            (twice,) = database.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM request WHERE state IN "
+                f"({','.join('?' * len(OPEN))}) GROUP BY reference_key HAVING count(*) > 1)",
+                [state.value for state in OPEN],
+            ).fetchone()
+        assert twice == 0, "two open requests for one order"
+
+    def _check(self, unit: Unit) -> Head:
+        unit.verify(self.head)
+        for request_id, told in self.told.items():
+            request = unit.request(request_id)
+            assert request is not None
+            unit.prove(request)
+            permits = check_history(request, unit.history(request_id), told)
+            assert told.ended is None or decided(request) == decided(told.ended), "it was decided already"
+            assert unit.reference(request_id) == (None if request.state in ENDED else told.reference)
+            told.ended = request if request.state in ENDED else None
+            self.reached[request.state] += 1
+            self.permits[permits] += 1
+        return unit.verify(Head())
+
+    # --- doing it -----------------------------------------------------------------------------------
+
+    def requests(self) -> list[Request]:
+        return self.store.read_now(lambda unit: unit.requests())
+
+    def pick(self, which: int) -> Request:
+        found: Callable[[Unit], Request | None] = lambda unit: unit.request(  # noqa: E731
+            sorted(self.told)[which % len(self.told)]
+        )
+        request = self.store.read_now(found)
+        assert request is not None
+        return request
+
+    def verdict(self, request: Request, person: Person, answer: Eligibility) -> Verdict:
+        """Guests and people from outside are never eligible, whatever was drawn."""
+        if person in (GUEST, OUTSIDER):
+            answer = NO
+        if answer is YES:
+            self.told[request.id].eligible.add(person)
+        return Verdict(person, answer, f"it says {answer}")
+
+    def take(
+        self,
+        request: Request,
+        verdicts: tuple[Verdict, ...],
+        order: OrderState,
+        present: Eligibility,
+        quorum: int,
+        account: str,
+    ) -> None:
+        self.count += 1
+        epoch = f"e{self.count}"
+        after = self.apply(request.id, TakePermit(epoch, order, verdicts, present, quorum, account))
+        if after.permit is None or after.permit.epoch != epoch:
+            return
+        eligible = {v.person for v in verdicts if v.answer is YES}
+        assert len(eligible & {a.by for a in after.counted}) >= max(quorum, after.quorum)
+        assert (present, account) == (YES, ACCOUNT)
+        assert order.standing in {Standing.CANCELLABLE, Standing.UNCLEAR} or order == request.order == UNREADABLE
+        assert self.clock() < after.expires_at
+
+    def apply(self, request_id: str, command: Command, by: Person | None = None) -> Request:
+        def work(unit: Unit) -> Request:
+            request = unit.request(request_id)
+            assert request is not None
+            try:
+                events = decide(request, command, unit.now)
+            except Refused as refused:
+                assert by is not None, "only people are refused"
+                events = [AttemptRefused(by, type(command).__name__, refused.rule)]
+            return unit.save(request, events) if events else request
+
+        return self.store.write_now(work)
+
+
+def decided(request: Request) -> object:
+    return request.state, request.outcome, request.decided_by, request.decision, request.ended_at
+
+
+def check_history(request: Request, history: Sequence[tuple[Event, datetime]], told: Told) -> int:
+    """The oracle: fold the events anew, and hold each permit against what had happened by then."""
+    (first, created), *rest = history
+    assert isinstance(first, Requested)
+    order: OrderState | None = None
+    approvals: dict[Person, tuple[str, bool]] = {}
+    over, permits, proved_without_effect = False, 0, True
+    for event, at in rest:
+        match event:
+            case OrderRead(read):
+                order, approvals = read, {} if read not in OVER else approvals
+                over = over or read in OVER
+            case Approved(by, card, verified, _):
+                assert by not in approvals
+                approvals[by] = (card, verified)
+            case ApprovalVerified(by, _):
+                approvals[by] = (approvals[by][0], True)
+            case ApprovalVoided(by, _):
+                del approvals[by]
+            case Denied() | Withdrawn() | Expired():
+                over = True
+            case Answered(_, outcome) | FollowedUp(outcome):
+                proved_without_effect = outcome.result is Result.NO_EFFECT
+            case Permitted(_, attempt, _, judged):
+                shown = digest(replace(request, order=order, created_at=created))
+                again = {v.person for v in judged if v.answer is YES}
+                who = {p for p, (card, sure) in approvals.items() if sure and card == shown and p in again}
+                assert len(who) >= max(2, first.quorum), "too few approved what is stored"
+                assert who <= told.eligible - {first.requester}
+                assert {person.team for person in who} == {first.team}
+                assert not over
+                assert at < first.expires_at
+                assert proved_without_effect, "sent again without proof that nothing had happened"
+                permits, proved_without_effect = permits + 1, False
+                assert attempt == permits <= 2
+            case _:
+                pass
+    return permits
+
+
+@pytest.mark.usefixtures("only_this_machine")
+def test_no_order_of_commands_breaks_a_promise() -> None:
+    Anything.reached.clear()
+    Anything.permits.clear()
+    run_state_machine_as_test(
+        Anything,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=50,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],  # shrinking a database's history takes minutes
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    assert set(Anything.reached) == set(State), "some states were never reached"
+    assert set(Anything.permits) == {0, 1, 2}
