@@ -4,51 +4,91 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from bot import __version__, manifest
 from bot.app import Bot, Roles, SlackRefusesUs, utc_now
 from bot.blocks.words import word
 from bot.errors import ChainBroken, StorageError
-from bot.logs import configure
-from bot.model import State
-from bot.settings import Settings, SettingsError, database_url, read_environment
+from bot.logs import configure, get_logger, log_crashes, one_line
+from bot.model import (
+    Answered,
+    ApprovalVerified,
+    ApprovalVoided,
+    Approved,
+    AttemptRefused,
+    Denied,
+    Event,
+    FollowedUp,
+    Held,
+    Interrupted,
+    OrderRead,
+    Permitted,
+    PersonCalled,
+    QuorumReached,
+    Request,
+    Requested,
+    State,
+    Withdrawn,
+    digest,
+)
+from bot.settings import Settings, SettingsError, check_url, database_url, read_environment
 from bot.store import Store, schema
 from bot.store.chain import Head
 from providers import ADAPTERS
+from providers.contract import Setting
+
+log = get_logger(__name__)
 
 OK, FAILED, BAD_SETTINGS, BAD_DATABASE, BAD_CHAIN = range(5)
+INTERRUPTED = 130
+"""What shells expect after Ctrl-C: a check that was not finished must not look like a good one."""
+
+_CANNOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 
 Command = Callable[[argparse.Namespace], int]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
-    given = _parser().parse_args(arguments)
-    command: Command = given.command
     try:
-        sys.exit(command(given))
+        try:
+            given = _parser().parse_args(arguments)
+            command: Command = given.command
+            sys.exit(command(given))
+        finally:
+            sys.stdout.flush()
     except SettingsError as wrong:
         _complain("\n".join(wrong.problems), BAD_SETTINGS)
     except ChainBroken as broken:
-        _complain(f"The history is broken at event {broken.seq}: {broken.advice}.", BAD_CHAIN)
+        _complain(f"The history does not verify: {broken.advice}.", BAD_CHAIN)
     except StorageError as broken:
         _complain(broken.advice, BAD_DATABASE)
     except SlackRefusesUs as refused:
         _complain(str(refused), FAILED)
     except BrokenPipeError:
+        # Whoever read has enough, as `head` does. Python would complain once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OK)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
-def _complain(text: str, code: int) -> None:
+def _complain(text: str, code: int) -> NoReturn:
     sys.stderr.write(text + "\n")
     sys.exit(code)
 
@@ -75,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     listing = requests.add_parser("list", help="the newest requests first")
     listing.add_argument("--state", choices=[state.value for state in State])
-    listing.add_argument("--limit", type=int, default=50)
+    listing.add_argument("--limit", type=_count, default=50)
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(command=_list)
     show = requests.add_parser("show", help="one request and its history")
@@ -93,28 +133,62 @@ def _parser() -> argparse.ArgumentParser:
 
     manifested = commands.add_parser("manifest", help="the Slack app as Slack should get it")
     manifested.add_argument("--json", action="store_true")
-    manifested.add_argument("--url", help="where Slack reaches the bot over HTTP, instead of Socket Mode")
+    manifested.add_argument(
+        "--url", type=_url, help="where Slack reaches the bot over HTTP, instead of Socket Mode"
+    )
     manifested.set_defaults(command=_manifest)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= 1_000_000:
+        raise argparse.ArgumentTypeError("must be a number from 1 to 1000000")
+    return int(text)
+
+
+def _url(text: str) -> str:
+    try:
+        return check_url(text)
+    except ValueError as advice:
+        raise argparse.ArgumentTypeError(str(advice)) from None
 
 
 # --- run --------------------------------------------------------------------------------------------
 
 
 def _run(given: argparse.Namespace) -> int:
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: sys.exit(OK))  # until `_serve` does better
     settings = _settings()
     configure(settings.log_level, settings.log_format, settings.secret_values())
+    log_crashes()
     for warning in settings.warnings:
-        sys.stderr.write(f"Warning: {warning}\n")
+        log.warning("settings", advice=warning)
     roles = Roles(web=given.role != "worker", worker=given.role != "web")
-    # Two workers on one SQLite file would each take the other's unfinished work for left behind.
-    alone = schema.sole_process(settings.database_url) if roles.worker else nullcontext()
-    with alone:
-        if schema.is_empty(settings.database_url):
-            schema.upgrade(settings.database_url)
-        _must_be_current(settings.database_url)
-        asyncio.run(_serve(Bot(settings, transport=given.transport, roles=roles)))
+    with ExitStack() as held:
+        with _plainly():
+            if roles.worker:
+                # Two workers on one SQLite file would each take the other's unfinished work for left behind.
+                held.enter_context(schema.sole_process(settings.database_url))
+            _make_ready(settings.database_url)
+        bot = Bot(settings, transport=_transport(given.transport, settings), roles=roles)
+        try:
+            asyncio.run(_serve(bot))
+        except OSError as problem:
+            if problem.errno not in _CANNOT_LISTEN:
+                raise
+            where = f"{settings.host}:{settings.port}"
+            _complain(f"The bot cannot listen on {where}: {os.strerror(problem.errno)}.", FAILED)
     return OK
+
+
+def _transport(wanted: str, settings: Settings) -> str:
+    """As told, if there is what it takes."""
+    if wanted == "socket" and settings.slack_app_token is None:
+        raise SettingsError(["SLACK_APP_TOKEN is missing; --transport socket needs it."])
+    if wanted == "http" and not settings.signing_secrets:
+        raise SettingsError(["SLACK_SIGNING_SECRET is missing; --transport http needs it."])
+    return wanted
 
 
 async def _serve(bot: Bot) -> None:
@@ -144,10 +218,45 @@ def _settings() -> Settings:
 
 def _upgrade(_given: argparse.Namespace) -> int:
     url = _database()
-    schema.upgrade(url)
-    _must_be_current(url)
+    with _plainly(), _upgrading(url):
+        problem = schema.problem(url)
+        if problem and "db upgrade" not in problem:
+            # Not ours, or newer than we are: an upgrade would write into it all the same.
+            raise StorageError(problem)
+        schema.upgrade(url)
+        _must_be_current(url)
     _say("The database is at the newest schema.")
     return OK
+
+
+def _make_ready(url: str) -> None:
+    """Fill a new database; refuse one that is not what this version works with."""
+    with _upgrading(url):
+        if schema.is_empty(url):
+            schema.upgrade(url)
+        _must_be_current(url)
+
+
+@contextmanager
+def _upgrading(url: str) -> Iterator[None]:
+    """One process at a time: web and worker start together, and find the same empty file."""
+    path = Path(f"{make_url(url).database}.upgrade.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Say in a sentence what the disk and the database driver have to complain about."""
+    try:
+        yield
+    except OSError as problem:
+        where = f" ({problem.filename})" if problem.filename else ""
+        raise StorageError(f"The database cannot be used{where}: {problem.strerror}.") from None
+    except DBAPIError as problem:
+        raise StorageError(f"The database cannot be used: {problem.orig}.") from None
 
 
 def _database() -> str:
@@ -159,62 +268,120 @@ def _must_be_current(url: str) -> None:
         raise StorageError(problem)
 
 
-def _store() -> Store:
+@contextmanager
+def _store() -> Iterator[Store]:
     url = _database()
-    _must_be_current(url)
-    return Store(url, utc_now)
+    with _plainly():
+        _must_be_current(url)
+        store = Store(url, utc_now)
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 def _list(given: argparse.Namespace) -> int:
     states = [given.state] if given.state else []
-    found = _store().read_now(lambda unit: unit.requests(states=states, limit=given.limit))
+    with _store() as store:
+        found = store.read_now(lambda unit: unit.requests(states=states, limit=given.limit))
     if given.json:
-        _say(json.dumps([_plain(request) for request in found], indent=2, ensure_ascii=False))
+        _say(_json([_plain(request) for request in found]))
         return OK
     for request in found:
-        approvals = f"{len(request.counted)}/{request.quorum}"
-        _say(
-            f"{request.id[:8]}  {request.created_at:%Y-%m-%d %H:%M}  {request.provider:<13} "
-            f"{request.reference:<24} {request.requester.user:<12} {approvals}  {word(request.state)}"
-        )
+        _say(one_line(_row(request)))
     return OK
+
+
+def _row(request: Request) -> str:
+    return (
+        f"{request.id[:8]}  {request.created_at:%Y-%m-%d %H:%M}  {request.provider:<13} "
+        f"{request.reference:<24} {request.requester.user:<12} "
+        f"{len(request.counted)}/{request.quorum}  {word(request.state)}"
+    )
 
 
 def _show(given: argparse.Namespace) -> int:
-    store = _store()
-    found = store.read_now(lambda unit: unit.find(given.id.lower()))
-    if len(found) != 1:
-        advice = "Several requests begin with that ID." if found else "There is no request with that ID."
-        _complain(advice, FAILED)
-    request = found[0]
-    history = store.read_now(lambda unit: unit.history(request.id))
+    prefix = given.id.lower().lstrip("#")
+    with _store() as store:
+        found = store.read_now(lambda unit: unit.find(prefix) if prefix else [])
+        if len(found) != 1:
+            advice = "Several requests begin with that ID." if found else "There is no request with that ID."
+            _complain(advice, FAILED)
+        history = store.read_now(lambda unit: unit.history(found[0].id))
     if given.json:
-        events = [{"at": at.isoformat(), **_plain(event)} for event, at in history]
-        _say(json.dumps({**_plain(request), "events": events}, indent=2, ensure_ascii=False))
+        events = [{"at": at.isoformat(), **asdict(event)} for event, at in history]
+        _say(_json({**_plain(found[0]), "events": events}))
         return OK
-    _say(f"{request.id}\n{request.provider} {request.reference}: {word(request.state)}")
-    _say(f"asked by {request.requester.user}: {_one_line(request.reason)}")
-    if request.outcome:
-        _say(f"the provider said: {_one_line(request.outcome.said)}")
-    for event, at in history:
-        by = getattr(event, "by", None)
-        _say(f"  {at:%Y-%m-%d %H:%M:%S}  {event.kind:<18} {by.user if by else ''}".rstrip())
+    for line in (*_facts(found[0]), "", *(_told(event, f"{at:%Y-%m-%d %H:%M:%S}") for event, at in history)):
+        _say(one_line(line))
     return OK
 
 
-def _one_line(text: str) -> str:
-    """What somebody typed, without what a terminal would obey."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def _facts(request: Request) -> list[str]:
+    """What there is to know about a request now, a line each."""
+    outcome = request.outcome
+    by = ", ".join(f"{a.by.user}{'' if a.verified else ' (not confirmed yet)'}" for a in request.approvals)
+    return [
+        f"Request    {request.id}",
+        f"Order      {request.provider} {request.reference}",
+        f"Outcome    {word(request.state)}",
+        *([f"On hold    {request.held}"] if request.held else []),
+        f"Requester  {request.requester.user}",
+        f"Reason     {request.reason}",
+        f"Approvals  {len(request.counted)} of {request.quorum}{f': {by}' if by else ''}",
+        *([f"Decided by {request.decided_by.user}: {request.decision}"] if request.decided_by else []),
+        f"Attempts   {request.attempts}",
+        *([f"Provider   {outcome.result}: {outcome.said}"] if outcome else []),
+        f"Expires    {request.expires_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"Digest     {digest(request)}",
+    ]
 
 
-def _plain(record: Any) -> dict[str, Any]:
-    """A record as JSON can say it."""
-    data: dict[str, Any] = json.loads(json.dumps(asdict(record), default=str))
-    return data
+def _told(event: Event, at: str) -> str:
+    return f"{at}  {event.kind.replace('_', ' '):<17}  {_details(event)}".rstrip()
+
+
+def _details(event: Event) -> str:
+    """Who it was and what they said."""
+    match event:
+        case Requested(requester=who, reason=why) | Denied(by=who, reason=why):
+            return f"{who.user}: {why}"
+        case Approved(by=who, verified=False):
+            return f"{who.user} (not confirmed yet)"
+        case Approved(by=who, why=why) | ApprovalVerified(by=who, why=why) | ApprovalVoided(by=who, why=why):
+            return f"{who.user} ({why})"
+        case AttemptRefused(by=who, action=action, rule=rule):
+            return f"{who.user} tried to {action} ({rule})"
+        case Withdrawn(by=who):
+            return who.user
+        case OrderRead(order=order):
+            return f"{order.standing.replace('_', ' ')}: {order.status} {order.detail}".rstrip(": ")
+        case Permitted(attempt=attempt):
+            return f"attempt {attempt}"
+        case Answered(outcome=outcome) | FollowedUp(outcome=outcome):
+            return f"{outcome.result.replace('_', ' ')}: {outcome.said}"
+        case Held(why=why) | PersonCalled(why=why):
+            return why
+        case QuorumReached() | Interrupted() | _:
+            return ""
+
+
+def _plain(request: Request) -> dict[str, Any]:
+    """A request with what is worked out from it."""
+    return {**asdict(request), "word": word(request.state), "digest": digest(request)}
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, default=_text)
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _verify(_given: argparse.Namespace) -> int:
-    head = _store().read_now(lambda unit: unit.verify(Head()))
+    with _store() as store:
+        head = store.read_now(lambda unit: unit.verify(Head()))
     _say(f"The history verifies: {head.seq} events, head {head.hash}.")
     return OK
 
@@ -232,10 +399,19 @@ def _providers(_given: argparse.Namespace) -> int:
         _say(f"  {facts.reference_label}: {facts.reference_form}")
         _say(f"  Cancelling: {facts.consequence}")
         _say(f"  Limits: {facts.limits}")
-        _say(f"  Settings: {', '.join(setting.name for setting in facts.settings)}")
+        _say(f"  Settings: {', '.join(map(_setting, facts.settings))}")
     return OK
 
 
+def _setting(setting: Setting) -> str:
+    if setting.default is None:
+        return setting.name
+    return f"{setting.name} (optional)"
+
+
 def _manifest(given: argparse.Namespace) -> int:
-    _say(manifest.render(Path("manifest.yml"), as_json=given.json, url=given.url))
+    try:
+        _say(manifest.render(manifest.SOURCE, as_json=given.json, url=given.url))
+    except FileNotFoundError:
+        _complain(f"There is no {manifest.SOURCE}; the manifest is in the project's folder.", FAILED)
     return OK

@@ -122,21 +122,27 @@ class Directory:
     async def _ask_group(self, group: str) -> None:
         at = self._seconds()
         try:
-            self._groups[group] = _Known(await self._source.group_members(group), at)
+            _keep(self._groups, group, await self._source.group_members(group), at)
         except SlackProblem:
             return  # the old answer ages; nothing is assumed
 
     async def _ask_profile(self, user: str) -> None:
         at = self._seconds()
         try:
-            self._profiles[user] = _Known(await self._source.profile(user), at)
+            _keep(self._profiles, user, await self._source.profile(user), at)
         except SlackProblem as problem:
             if problem.code in {"user_not_found", "user_not_visible"}:
-                self._profiles[user] = _Known(None, at)
+                _keep(self._profiles, user, None, at)
 
     def _fresh(self, cache: Mapping[str, _Known[T]], name: str, max_age: float) -> _Known[T] | None:
         known = cache.get(name)
         return known if known is not None and self._seconds() - known.at < max_age else None
+
+
+def _keep(cache: dict[str, _Known[T]], name: str, value: T, at: float) -> None:
+    """Answers may overtake each other: the one to the latest question is the newest."""
+    if name not in cache or cache[name].at <= at:
+        cache[name] = _Known(value, at)
 
 
 def _is_group(name: str) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from bot.doors.site import keep_to_itself
+from bot.logs import get_logger
+
+log = get_logger(__name__)
 
 Check = Callable[[], Awaitable[str]]
 """Returns what is wrong, or an empty string."""
+PATIENCE = 5.0
+"""Seconds for one check; whoever asks has a time-out of their own."""
 
 
 class Health:
@@ -20,7 +26,7 @@ class Health:
         self._checks.append(check)
 
     async def problems(self) -> list[str]:
-        found = [await check() for check in self._checks]
+        found = await asyncio.gather(*(_ask(check) for check in self._checks))
         return [problem for problem in found if problem]
 
     def add_to(self, site: web.Application) -> None:
@@ -34,4 +40,17 @@ class Health:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         problems = await self.problems()
-        return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
+        return web.json_response(
+            {"ready": not problems, "problems": problems}, status=503 if problems else 200
+        )
+
+
+async def _ask(check: Check) -> str:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await check()
+    except TimeoutError:
+        return "a check did not end in time"
+    except Exception as problem:
+        log.exception("check_failed")
+        return f"a check failed ({type(problem).__name__})"

@@ -10,6 +10,8 @@ import yaml
 
 from bot.doors.http import PATH
 
+SOURCE = Path(__file__).parent.parent / "manifest.yml"
+
 
 def render(source: Path, *, as_json: bool = False, url: str | None = None) -> str:
     """The manifest's text. With `url`, Slack is told to reach the bot there instead of by Socket Mode."""

@@ -160,7 +160,7 @@ def digest(request: Request) -> str:
             "provider": request.provider,
             "account": request.account,
             "reference": request.reference_key,
-            "order": None if order is None else [order.standing, order.status, order.known_as, order.facts],
+            "order": None if order is None else [order.standing, order.known_as, order.facts],
             "requester": str(request.requester),
             "reason": request.reason,
             "created": request.created_at.isoformat(),

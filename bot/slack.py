@@ -6,13 +6,19 @@ was lost), no redirect is followed, and a rate limit comes back with its waiting
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+)
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -151,7 +157,7 @@ class Slack:
             answer = await self.client.api_call(method, json=given)
         except SlackApiError as refused:
             raise _translate(refused) from None
-        except (ClientError, SlackClientError, TimeoutError, asyncio.TimeoutError, OSError) as lost:
+        except (ClientError, SlackClientError, TimeoutError, OSError) as lost:
             raise SlackProblem(f"no_answer_{type(lost).__name__}") from None
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 

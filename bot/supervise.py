@@ -51,7 +51,7 @@ class Supervisor:
             try:
                 await loop()
                 return
-            except Exception as problem:  # noqa: BLE001  (the one place that must outlive anything)
+            except Exception as problem:
                 self.failing[name] = type(problem).__name__
                 log.exception("loop_failed", loop=name)
             lived = asyncio.get_running_loop().time() - started

@@ -133,7 +133,9 @@ class Worker:
     async def _sleep(self) -> None:
         due = await self._store.read(lambda unit: unit.next_due())
         wait = self._idle if due is None else (due - self._clock()).total_seconds()
-        full = sum(self._busy.values()) >= AT_ONCE or max(self._busy.values(), default=0) >= AT_ONCE_PER_PROVIDER
+        full = (
+            sum(self._busy.values()) >= AT_ONCE or max(self._busy.values(), default=0) >= AT_ONCE_PER_PROVIDER
+        )
         try:
             # What is due and finds no room stays on the agenda; whoever finishes wakes us.
             async with asyncio.timeout(self._idle if full else min(max(wait, 0.02), self._idle)):
@@ -275,7 +277,6 @@ class Worker:
                 return await provider.look_up(reference)
         except TimeoutError:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
-
 
     def _provider(self, request: Request) -> Provider:
         provider = self._providers.get(request.provider)

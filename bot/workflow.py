@@ -190,8 +190,10 @@ class Workflow:
         found = await self._store.read(lambda unit: unit.find(wanted)) if is_id else []
         if len(found) == 1:
             return found[0]
-        advice = "Several requests begin with that ID; give more of it." if found else (
-            "There is no request with that ID. `/cancel-order mine` lists yours."
+        advice = (
+            "Several requests begin with that ID; give more of it."
+            if found
+            else ("There is no request with that ID. `/cancel-order mine` lists yours.")
         )
         raise Refused("no_such_request", advice)
 
@@ -321,7 +323,9 @@ class Workflow:
         elif not _can_be_stored(ask.reason):
             errors["reason"] = "The reason contains characters that cannot be shown. Type it anew."
         elif _holds_a_secret(ask, facts):
-            errors["reason"] = "The reason seems to contain a token or key. Everybody could read it; leave it out."
+            errors["reason"] = (
+                "The reason seems to contain a token or key. Leave it out: everybody reads this."
+            )
         if errors:
             raise BadForm(errors)
         return provider

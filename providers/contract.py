@@ -43,7 +43,8 @@ class OrderState:
     known_as: str = ""
     """The provider's public name of the order, where it differs from the reference."""
     facts: tuple[tuple[str, str], ...] = ()
-    """Label and value pairs for the card. A change in them after an approval voids the approval."""
+    """Label and value pairs for the card. A change in them after an approval voids the approval, so
+    the state belongs in here where a change of it matters, and nothing that moves by itself does."""
     warnings: tuple[str, ...] = ()
     """What is special about this very order, on top of `Facts.warnings`."""
 

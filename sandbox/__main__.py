@@ -34,7 +34,9 @@ def main() -> None:
         if given.what == "demo":
             sys.exit(asyncio.run(demo.play()))
         with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-            sys.exit(asyncio.run(_serve(given.port, given.data or Path(folder))))
+            data = given.data or Path(folder)
+            data.mkdir(parents=True, exist_ok=True)
+            sys.exit(asyncio.run(_serve(given.port, data)))
 
 
 async def _serve(port: int, folder: Path) -> int:
@@ -43,7 +45,6 @@ async def _serve(port: int, folder: Path) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, told.set)
     async with Town(port) as town:
-        folder.mkdir(parents=True, exist_ok=True)
         bot = BotProcess(town.environment(folder / "bot.db", **SETTINGS), folder)
         await bot.start("--transport", "socket")
         waiting = [asyncio.create_task(told.wait()), asyncio.create_task(bot.ended())]

@@ -22,7 +22,7 @@ class BotProcess:
 
     def __init__(self, environment: Mapping[str, str], folder: Path, log: IO[bytes] | None = None) -> None:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-        self._environment = kept | environment | {"PYTHONPATH": str(ROOT), "PORT": str(free_port())}
+        self._environment = kept | dict(environment) | {"PYTHONPATH": str(ROOT), "PORT": str(free_port())}
         self._folder = folder
         self._log = log
         self._process: asyncio.subprocess.Process | None = None

@@ -67,7 +67,11 @@ class Town:
                 "label": vendor.label,
                 "name": vendor.name,
                 "orders": [
-                    {"reference": reference, "what": what.replace("_", " "), "state": _state(vendor, reference)}
+                    {
+                        "reference": reference,
+                        "what": what.replace("_", " "),
+                        "state": _state(vendor, reference),
+                    }
                     for what, reference in vendor.samples.items()
                 ],
             }

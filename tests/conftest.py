@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,12 @@ from sandbox.slack.workspace import Workspace
 from sandbox.town import CHANNEL, Town
 from sandbox.vendors.vendor import Vendor
 
-QUICK = {"PROVIDER_TIMEOUT": "1s", "RECONCILE_AFTER": "2s", "OUTBOX_RETRY_MIN": "1s", "OUTBOX_RETRY_MAX": "2s"}
+QUICK = {
+    "PROVIDER_TIMEOUT": "1s",
+    "RECONCILE_AFTER": "2s",
+    "OUTBOX_RETRY_MIN": "1s",
+    "OUTBOX_RETRY_MAX": "2s",
+}
 
 
 class NoPace:
@@ -92,7 +97,7 @@ class World:
         """The same card as it is now."""
         return next(m for m in self.cards if m.ts == message.ts)
 
-    async def reads(self, card: Message, text: str, timeout: float = 15) -> Message:
+    async def reads(self, card: Message, text: str, timeout: float = 15) -> Message:  # noqa: ASYNC109
         """Wait until the card reads so."""
         return await self.workspace.wait_until(
             lambda: now if text in (now := self.card(card)).readable else None, timeout
@@ -137,7 +142,7 @@ async def world(quiet_world: World) -> World:
 
 
 @pytest.fixture(autouse=True)
-def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test talks to anything but this machine, whatever the code under test believes."""
     connect = socket.socket.connect
 
@@ -147,6 +152,3 @@ def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-    yield
-
-

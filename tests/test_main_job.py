@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sandbox.vendors import VENDORS
-from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 
 PROVIDERS = [vendor.name for vendor in VENDORS]

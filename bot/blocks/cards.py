@@ -121,10 +121,11 @@ def _order(request: Request, facts: Facts) -> Block | None:
     order = request.order
     if order is None:
         return None
-    lines = [order_facts(order)]
+    known = order_facts(order)
     if request.state in BEFORE_PERMIT:
-        lines = [order_status(order, facts), *_doubt(order), *lines]
-    text = "\n".join(filter(None, lines))
+        text = "\n".join(filter(None, [order_status(order, facts), *_doubt(order), known]))
+    else:
+        text = f"*As it was before:* {known}" if known else ""
     return section(text, ids.ORDER) if text else None
 
 

@@ -106,8 +106,9 @@ def order_facts(order: OrderState, room: int = 200) -> str:
     """Label and value pairs in one line, each cut by itself so that none hides the next."""
     is_new = order.known_as and order.known_as not in {value for _, value in order.facts}
     known_as = [f"*{literal(order.known_as, room)}*"] if is_new else []
-    pairs = [f"{literal(name, 40)}: {literal(value, room)}" for name, value in order.facts[:FACTS_AT_MOST]]
-    more = len(order.facts) - len(pairs)
+    known = [(name, value) for name, value in order.facts if value != order.status]
+    pairs = [f"{literal(name, 40)}: {literal(value, room)}" for name, value in known[:FACTS_AT_MOST]]
+    more = len(known) - len(pairs)
     return " · ".join([*known_as, *pairs, *([f"{more} more not shown"] if more else [])])
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
@@ -18,32 +19,45 @@ from bot.workflow import Workflow
 
 log = get_logger(__name__)
 
-_TEXTS = """
-    type command callback_id text api_app_id trigger_id response_url team_id user_id channel_id challenge
-    """.split()
-_RECORDS = "team user channel enterprise view message container event".split()
+_IDS = ["type", "api_app_id", "trigger_id", "response_url", "team_id", "user_id", "channel_id"]
+_RECORDS = ["team", "user", "channel", "enterprise", "view", "message", "container"]
+_EVENT = "event_callback"
+_NAMES = ("type", "callback_id")
+_ID = re.compile(r"[\x21-\x7e]+")
 
 
 def is_understood(payload: Body) -> bool:
-    """Has what Bolt looks into the types that Slack documents? Bolt stumbles over anything else, with
-    a traceback that holds the payload."""
+    """Is what Bolt and the listeners look into of the types that Slack documents? Anything else would
+    end in a traceback that holds the payload."""
+    if payload.get("type") == _EVENT:
+        return True
+    is_somebodys = bool(text_at(payload, "user", "id") or text_at(payload, "user_id"))
     return (
-        _has_texts(payload, _TEXTS)
+        (is_somebodys or payload.get("type") == "url_verification" or "ssl_check" in payload)
+        and not payload.keys() & {"event", "authorizations"}
+        and _has(payload, ids=_IDS, texts=("command", "callback_id", "text", "challenge"))
         and all(_is_record(payload, name) for name in _RECORDS)
-        and all(_is_list(payload, name) for name in ("authorizations", "response_urls"))
+        and _is_list(payload.get("response_urls", []))
         and _has_actions(payload)
     )
+
+
+async def answer(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
+    """What the listeners answer. The payload is parsed already; what else came with it is not signed,
+    and Bolt would obey some of it."""
+    if payload.get("type") == _EVENT:
+        return BoltResponse(status=200)  # the manifest asks for none
+    return await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
 
 
 def _is_record(payload: Body, name: str) -> bool:
     record = payload.get(name)
     if record is None:
-        return name not in payload or name not in ("view", "event")
-    return isinstance(record, Mapping) and _has_texts(record, ("id", "type", "callback_id"))
+        return name not in payload or name != "view"
+    return isinstance(record, Mapping) and _has(record, ids=("id", "team_id", "ts", "hash"), texts=_NAMES)
 
 
-def _is_list(payload: Body, name: str) -> bool:
-    found = payload.get(name, [])
+def _is_list(found: object) -> bool:
     return isinstance(found, list) and all(isinstance(item, Mapping) for item in found)
 
 
@@ -51,13 +65,22 @@ def _has_actions(payload: Body) -> bool:
     """Bolt takes the first of them, so there must be one wherever there may be one."""
     if "actions" not in payload:
         return True
-    actions = payload["actions"] if _is_list(payload, "actions") else []
-    named = [action for action in actions if isinstance(action.get("action_id"), str)]
-    return bool(actions) and named == actions and all(_has_texts(a, ("type", "block_id")) for a in actions)
+    return (
+        bool(payload["actions"])
+        and _is_list(payload["actions"])
+        and all(
+            "action_id" in action and _has(action, ids=("action_id", "block_id", "type"))
+            for action in payload["actions"]
+        )
+    )
 
 
-def _has_texts(record: Body, names: Sequence[str]) -> bool:
-    return all(isinstance(record.get(name), str | None) for name in names)
+def _has(record: Body, ids: Sequence[str], texts: Sequence[str] = ()) -> bool:
+    """Are these texts, as far as they are there, and the IDs among them in ASCII?"""
+    given = {name: record[name] for name in (*ids, *texts) if record.get(name) is not None}
+    return all(isinstance(value, str) for value in given.values()) and all(
+        _ID.fullmatch(given[name]) for name in ids if name in given
+    )
 
 
 def build(workflow: Workflow, slack: Slack, identity: Identity, api_url: str) -> AsyncApp:

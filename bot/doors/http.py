@@ -20,10 +20,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
-from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
-from slack_bolt.response import BoltResponse
+from slack_bolt.async_app import AsyncApp
 
-from bot.doors.bolt import is_understood
+from bot.doors.bolt import answer, is_understood
 from bot.errors import CountersignError
 from bot.listeners.answers import attempt
 from bot.logs import get_logger
@@ -45,14 +44,22 @@ _TIMESTAMP = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 
 
 class HttpDoor:
+    """Answers 503 to what Slack sends while there is no app behind it."""
+
     def __init__(
-        self, app: AsyncApp, secrets: Sequence[str], seconds: Callable[[], float] = time.time
+        self, app: AsyncApp | None, secrets: Sequence[str], seconds: Callable[[], float] = time.time
     ) -> None:
         self._app = app
         self._secrets = [secret.encode() for secret in secrets]
         self._seconds = seconds
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._rejected = _Rejected()
+
+    def open(self, app: AsyncApp) -> None:
+        self._app = app
+
+    def close(self) -> None:
+        self._app = None
 
     def add_to(self, site: web.Application) -> None:
         site.router.add_post(PATH, self._receive)
@@ -66,17 +73,14 @@ class HttpDoor:
         if payload is None or not is_understood(payload):
             self._rejected.count("signed, but not a payload of Slack's")
             return web.Response(status=400, text="malformed")
+        if self._app is None:
+            return web.Response(status=503, text="not now")
         if self._is_replay(request.headers["X-Slack-Signature"]):
             return web.Response(status=200)  # answered once already; a second time changes nothing
-        response = await attempt("http payload", self._dispatch(payload))
+        response = await attempt("http payload", answer(self._app, payload))
         if isinstance(response, CountersignError):
             return web.Response(status=500, text="failed")
         return await to_aiohttp_response(response)
-
-    async def _dispatch(self, payload: dict[str, Any]) -> BoltResponse:
-        # In "http" mode Bolt would parse the text once more, by rules of its own. No headers either:
-        # they are not signed, and some of them change what Bolt does.
-        return await self._app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
 
     def _signature_problem(self, request: web.Request, body: bytes) -> str:
         """Why this did not come from Slack just now; empty when it did."""
@@ -88,7 +92,9 @@ class HttpDoor:
         base = b"v0:" + timestamp.encode() + b":" + body
         # Two secrets are valid while one is being replaced; both are always compared.
         matches = [
-            hmac.compare_digest(b"v0=" + hmac.new(secret, base, hashlib.sha256).hexdigest().encode(), signature)
+            hmac.compare_digest(
+                b"v0=" + hmac.new(secret, base, hashlib.sha256).hexdigest().encode(), signature
+            )
             for secret in self._secrets
         ]
         if not any(matches):
@@ -122,6 +128,10 @@ class _Rejected:
         if now >= self._quiet_until:
             log.warning("requests_rejected", why=why, count=self._unsaid)
             self._unsaid, self._quiet_until = 0, now + SAID_EVERY
+
+
+def _sign(secret: bytes, base: bytes) -> bytes:
+    return b"v0=" + hmac.new(secret, base, hashlib.sha256).hexdigest().encode()
 
 
 async def _read(request: web.Request) -> bytes:

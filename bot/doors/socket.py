@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import Any, cast
 
-from aiohttp import ClientError, ClientSession, ClientWebSocketResponse
-from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
+from aiohttp import ClientError, ClientSession
+from slack_bolt.adapter.socket_mode.async_internals import send_async_response
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
@@ -15,7 +15,7 @@ from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.doors.bolt import is_understood
+from bot.doors.bolt import answer, is_understood
 from bot.logs import get_logger
 from bot.slack import AUTH_ERRORS
 from bot.supervise import Supervisor
@@ -26,6 +26,8 @@ NEVER = AUTH_ERRORS | {"not_allowed_token_type", "forbidden_team", "access_denie
 """Slack's answers to a token that will not work later either."""
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
+PING = 5.0
+"""Seconds between two looks at whether the connection still lives."""
 HANG_UP = 2.0
 """Seconds for Slack to say goodbye as well."""
 
@@ -36,7 +38,7 @@ class SocketDoor:
     def __init__(self, app: AsyncApp, token: str, api_url: str, session: ClientSession) -> None:
         self._app = app
         web = AsyncWebClient(token=token, base_url=api_url, session=session, retry_handlers=[])
-        self._client = SocketModeClient(app_token=token, web_client=web)
+        self._client = SocketModeClient(app_token=token, web_client=web, ping_interval=PING)
         dialer = _EachUrlOnce(self._client, self._client.aiohttp_client_session)
         self._client.aiohttp_client_session = cast("ClientSession", dialer)
         self._client.socket_mode_request_listeners.append(self._receive)
@@ -48,7 +50,7 @@ class SocketDoor:
         work: Slack's client would try it for ever."""
         try:
             self._client.wss_uri = await self._address()
-            await self._client.connect()
+            await self._client.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             await self._hang_up()
             raise
@@ -73,7 +75,7 @@ class SocketDoor:
                 why = _code(refused)
                 if why in NEVER:
                     raise
-            except (ClientError, SlackClientError, OSError, asyncio.TimeoutError) as lost:
+            except (TimeoutError, ClientError, SlackClientError, OSError) as lost:
                 why = type(lost).__name__
             log.warning("slack_not_reachable", why=why)
             await asyncio.sleep(pause)
@@ -82,9 +84,10 @@ class SocketDoor:
     async def _hang_up(self) -> None:
         try:
             async with asyncio.timeout(HANG_UP):
-                await self._client.close()
+                await self._client.close()  # type: ignore[no-untyped-call]
         except TimeoutError:
-            await self._client.close()  # does not wait for the other side a second time
+            # The second time it does not wait for the other side.
+            await self._client.close()  # type: ignore[no-untyped-call]
 
     async def _receive(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
         if not is_understood(request.payload):
@@ -95,9 +98,9 @@ class SocketDoor:
     async def _answer(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
         started = time.time()
         try:
-            response = await run_async_bolt_app(self._app, request)
+            response = await answer(self._app, request.payload)
             await send_async_response(client, request, response, started)
-        except (SlackApiError, ClientError, ConnectionError, asyncio.TimeoutError) as problem:
+        except (TimeoutError, SlackApiError, ClientError, ConnectionError) as problem:
             log.warning("answer_not_delivered", why=type(problem).__name__)
 
 
@@ -113,7 +116,7 @@ class _EachUrlOnce:
     def closed(self) -> bool:
         return self._session.closed
 
-    async def ws_connect(self, url: str, **options: Any) -> ClientWebSocketResponse:
+    async def ws_connect(self, url: str, **options: Any) -> Any:
         self._client.wss_uri = None
         return await self._session.ws_connect(url, **options)
 

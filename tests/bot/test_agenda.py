@@ -1,0 +1,185 @@
+"""What becomes due, and when a look-up may be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.agenda import REPEAT_AFTER, Due, Kind, Timing, due, next_look
+from bot.model import (
+    Answered,
+    Approved,
+    Denied,
+    Event,
+    FollowedUp,
+    Held,
+    Interrupted,
+    OrderRead,
+    Permit,
+    QuorumReached,
+    Request,
+    Requested,
+    State,
+)
+from bot.rules import evolve
+from providers.contract import Outcome, Result
+from tests.bot.builders import (
+    ALICE,
+    BOB,
+    CAROL,
+    CHANNEL,
+    NOW,
+    REQUEST_ID,
+    TEAM,
+    a_request,
+    an_order,
+    approved,
+    approved_by,
+    concluded,
+    executing,
+)
+
+TIMING = Timing(remind_after=timedelta(hours=1), reconcile_after=timedelta(minutes=2))
+SENT_AT = NOW + timedelta(minutes=13)
+"""When the permit of `executing()` was taken."""
+ANSWERED_AT = SENT_AT + timedelta(seconds=30)
+QUARANTINE_ENDS = SENT_AT + timedelta(minutes=2)
+SECOND = timedelta(seconds=1)
+
+
+def work(before: Request | None, *events: Event, now: Any = NOW, timing: Timing = TIMING) -> list[Due]:
+    after = before
+    for event in events:
+        after = evolve(after, event, now, REQUEST_ID)
+    assert after is not None
+    return due(before, after, events, now, timing)
+
+
+def test_the_permit_of_the_builders_is_where_these_tests_believe_it() -> None:
+    permit = executing().permit
+    assert isinstance(permit, Permit)
+    assert permit.at == SENT_AT
+
+
+# --- before a permit ------------------------------------------------------------------------------------
+
+
+def test_a_new_request_is_looked_up_at_once_and_expires_on_time() -> None:
+    expires = NOW + timedelta(hours=24)
+    begun = Requested(TEAM, CHANNEL, "digicert", "a", "1", "k", ALICE, "twice", 2, ("S0",), expires)
+    assert work(None, begun) == [Due(Kind.CHECK, NOW, "digicert"), Due(Kind.EXPIRE, expires)]
+
+
+def test_who_is_asked_is_reminded_later_unless_reminders_are_off() -> None:
+    checking = a_request(state=State.CHECKING, order=None)
+    assert work(checking, OrderRead(an_order())) == [Due(Kind.REMIND, NOW + timedelta(hours=1))]
+    off = Timing(timedelta(0), TIMING.reconcile_after)
+    assert work(checking, OrderRead(an_order()), timing=off) == []
+
+
+def test_an_approval_that_could_not_be_confirmed_is_verified_at_once() -> None:
+    assert work(a_request(), Approved(BOB, "d", False, "")) == [Due(Kind.VERIFY, NOW)]
+    assert work(a_request(), Approved(BOB, "d", True, "")) == []
+
+
+def test_an_unconfirmed_approval_is_not_forgotten_when_something_else_happens() -> None:
+    unsure = approved_by(a_request(), BOB, verified=False)
+    assert Due(Kind.VERIFY, NOW) in work(unsure, Approved(CAROL, "d", True, ""))
+
+
+def test_enough_approvals_make_the_cancel_due_at_once_in_the_lane_of_its_provider() -> None:
+    request = approved_by(a_request(provider="cpanel"), BOB, CAROL)
+    assert work(request, QuorumReached()) == [Due(Kind.CANCEL, NOW, "cpanel")]
+
+
+def test_what_stays_as_it_was_makes_nothing_due() -> None:
+    assert work(approved(), Held("Slack could not be read")) == []
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.REFUSED, State.FAILED, State.NEEDS_PERSON])
+def test_nothing_is_due_once_nothing_can_be_found_out_any_more(state: State) -> None:
+    assert due(executing(), concluded(state), [], ANSWERED_AT, TIMING) == []
+
+
+def test_a_denied_request_makes_nothing_due() -> None:
+    assert work(a_request(), Denied(BOB, "no")) == []
+
+
+# --- after a cancel --------------------------------------------------------------------------------------
+
+
+def looks(*events: Event) -> Sequence[Due]:
+    return work(executing(), *events, now=ANSWERED_AT)
+
+
+def test_an_unsettled_unknown_is_not_looked_up_before_the_call_can_be_over() -> None:
+    """Counted from the permit, not from the answer that did not come."""
+    unsettled = Outcome(Result.UNKNOWN, "no answer", look_again=SECOND)
+    assert looks(Answered("e", unsettled)) == [Due(Kind.FOLLOW_UP, QUARANTINE_ENDS, "digicert")]
+
+
+def test_an_interrupted_cancel_waits_as_long_and_not_longer() -> None:
+    assert looks(Interrupted("e")) == [Due(Kind.FOLLOW_UP, QUARANTINE_ENDS, "digicert")]
+    later = QUARANTINE_ENDS + timedelta(hours=9)
+    assert work(executing(), Interrupted("e"), now=later) == [Due(Kind.FOLLOW_UP, later, "digicert")]
+
+
+def test_a_complete_answer_that_proves_nothing_is_looked_up_at_once() -> None:
+    settled = Outcome(Result.UNKNOWN, "Error 500", settled=True)
+    assert looks(Answered("e", settled)) == [Due(Kind.FOLLOW_UP, ANSWERED_AT, "digicert")]
+
+
+def test_a_provider_whose_habits_are_known_is_given_its_time() -> None:
+    wait = timedelta(seconds=30)
+    for result in (Result.UNKNOWN, Result.ACCEPTED):
+        answer = Outcome(result, settled=True, look_again=wait)
+        assert looks(Answered("e", answer)) == [Due(Kind.FOLLOW_UP, ANSWERED_AT + wait, "digicert")]
+
+
+def test_an_accepted_cancel_is_followed_soon() -> None:
+    accepted = Outcome(Result.ACCEPTED, "queued", settled=True)
+    assert looks(Answered("e", accepted)) == [Due(Kind.FOLLOW_UP, ANSWERED_AT + 2 * SECOND, "digicert")]
+
+
+def test_an_unknown_that_turns_out_to_be_accepted_is_followed_on() -> None:
+    unknown = concluded(State.UNKNOWN, ended_at=None)
+    found = FollowedUp(Outcome(Result.ACCEPTED, "queued", settled=True))
+    assert [item.kind for item in work(unknown, found, now=ANSWERED_AT)] == [Kind.FOLLOW_UP]
+
+
+def test_without_a_permit_or_an_answer_the_whole_quarantine_is_kept() -> None:
+    for odd in (concluded(State.UNKNOWN, permit=None), concluded(State.UNKNOWN, outcome=None)):
+        (item,) = due(executing(), odd, [], ANSWERED_AT, TIMING)
+        assert item.at == ANSWERED_AT + TIMING.reconcile_after
+
+
+def test_a_cancel_that_provably_did_nothing_is_repeated_after_a_pause() -> None:
+    nothing = Outcome(Result.NO_EFFECT, "no connection")
+    assert looks(Answered("e", nothing)) == [Due(Kind.CANCEL, ANSWERED_AT + REPEAT_AFTER, "digicert")]
+
+
+def test_a_repeat_that_needs_new_approvals_asks_for_them() -> None:
+    again = approved(attempts=1)
+    changed = an_order(facts=(("Product", "another"),))
+    assert [item.kind for item in work(again, OrderRead(changed))] == [Kind.REMIND]
+
+
+# --- how often --------------------------------------------------------------------------------------------
+
+
+def test_look_ups_become_rarer_up_to_five_minutes() -> None:
+    waits = [next_look(runs, None) // SECOND for runs in range(1, 12)]
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert next_look(10_000_000, None) == timedelta(minutes=5)
+
+
+def test_the_habit_of_a_provider_goes_before_our_own() -> None:
+    assert next_look(1, timedelta(hours=1)) == timedelta(hours=1)
+    assert next_look(9, timedelta(seconds=3)) == timedelta(seconds=3)
+
+
+def test_a_wait_of_nothing_does_not_become_a_busy_loop() -> None:
+    assert next_look(1, timedelta(0)) == timedelta(seconds=2)

@@ -1,0 +1,137 @@
+"""`/livez` and `/readyz`: alive whatever happens around it, ready only when it can do its work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bot.health import Health
+from tests.conftest import World
+
+
+@pytest.fixture
+def transport() -> str:
+    return "http"
+
+
+async def get(port: int, page: str) -> tuple[int, Any, str]:
+    """Status, JSON and raw text."""
+    url = f"http://127.0.0.1:{port}{page}"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        text = await response.text()
+        assert "Server" not in response.headers
+        return response.status, json.loads(text), text
+
+
+async def ready(world: World, status: int = 503) -> str:
+    """What `/readyz` says, once it answers so. Never a secret, and `/livez` is fine throughout."""
+    assert world.bot is not None
+    async with asyncio.timeout(10):
+        while (found := await get(world.bot.port, "/readyz"))[0] != status:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # it has to be asked; nothing tells us
+    assert (await get(world.bot.port, "/livez"))[:2] == (200, {"alive": True})
+    secrets = world.settings().secret_values()
+    assert secrets
+    assert [secret for secret in secrets if secret in found[2]] == []
+    assert found[1]["ready"] is (status == 200)
+    return "; ".join(found[1]["problems"])
+
+
+async def test_a_bot_in_good_health_is_alive_and_ready(world: World) -> None:
+    assert await ready(world, 200) == ""
+
+
+async def test_each_problem_is_told_and_all_of_them(tmp_path: Path) -> None:
+    health, site = Health(), web.Application()
+
+    async def says(text: str = "") -> str:
+        return text
+
+    health.add_to(site)
+    runner = web.AppRunner(site)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    try:
+        assert await get(port, "/readyz") == (200, *_told([]))
+        health.add(says)
+        health.add(lambda: says("still starting"))
+        health.add(lambda: says("not connected to Slack"))
+        assert await get(port, "/readyz") == (503, *_told(["still starting", "not connected to Slack"]))
+        assert (await get(port, "/livez"))[0] == 200
+    finally:
+        await runner.cleanup()
+
+
+def _told(problems: list[str]) -> tuple[dict[str, Any], str]:
+    told = {"ready": not problems, "problems": problems}
+    return told, json.dumps(told)
+
+
+async def test_a_check_that_fails_itself_is_a_problem_and_not_an_error_page() -> None:
+    health = Health()
+
+    async def fails() -> str:
+        raise RuntimeError("with a secret in it")
+
+    health.add(fails)
+    assert await health.problems() == ["a check failed (RuntimeError)"]
+
+
+async def test_a_check_that_hangs_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.health.PATIENCE", 0.05)
+    health = Health()
+
+    async def hangs() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    health.add(hangs)
+    assert await health.problems() == ["a check did not end in time"]
+
+
+async def test_when_slack_takes_the_token_away_the_bot_is_not_ready(world: World) -> None:
+    world.workspace.fail_next("chat.postMessage", "invalid_auth", times=1000)
+    await world.person("alice").command(
+        "/cancel-order", f"cpanel {world.vendor('cpanel').samples['cancellable']} twice"
+    )
+    await (await world.person("alice").modal()).submit()
+    assert "Slack does not take messages (invalid_auth)" in await ready(world)
+    world.workspace.faults.clear()
+    await world.workspace.wait_until(lambda: world.cards)
+    assert await ready(world, 200) == ""
+
+
+async def test_with_a_history_that_was_tampered_with_the_bot_is_not_ready(quiet_world: World) -> None:
+    world = quiet_world
+    await world.start_bot()
+    await world.asked("alice", "cpanel", world.vendor("cpanel").samples["cancellable"])
+    await world.stop_bot()
+    database = sqlite3.connect(world.folder / "bot.db")
+    with database:
+        database.execute("UPDATE event SET body = replace(body, 'twice', 'thrice') WHERE kind = 'requested'")
+    database.close()
+    await world.start_bot()
+    assert "history" in await ready(world)
+
+
+async def test_when_the_database_is_gone_the_bot_is_not_ready(world: World) -> None:
+    assert await ready(world, 200) == ""
+    folder = world.folder
+    kept = folder.with_name("kept")
+    for file in folder.glob("bot.db*"):
+        kept.mkdir(exist_ok=True)
+        shutil.copy(file, kept)
+        with file.open("r+b") as damaged:
+            damaged.write(b"\0" * max(file.stat().st_size, 100))
+    assert "database" in await ready(world)
+    for file in kept.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
