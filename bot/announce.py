@@ -71,7 +71,9 @@ def asked(request: Request, facts: Facts, origin: str) -> Owed:
 
 
 def whisper(channel: str, person: Person, text: str) -> Owed:
-    """Something only `person` sees, where they clicked or typed."""
+    """Something only `person` sees, where they clicked or typed; in a direct message if that was nowhere."""
+    if not channel:
+        return Owed(f"direct:{person.user}", Kind.DIRECT, None, person.user, _body(text=text))
     return Owed(f"whisper:{person.user}", Kind.WHISPER, None, channel, _body(user=person.user, text=text))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -76,50 +77,76 @@ class Bot:
         self._facts = {adapter.facts.name: adapter.facts for adapter in adapters}
         self._providers = _providers(settings, adapters)
         self._supervisor = Supervisor()
+        self._open = AsyncExitStack()
+        """What is open, each with how it is put away; the last is put away first."""
         self._health = Health()
         self._starting = "still starting"
         self._broken = ""
         self.port = 0
 
     async def start(self) -> None:
+        """What was begun is put away again if this fails or is cancelled."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._open.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Take nothing new, finish or durably record what is under way, deliver what can be."""
+        self._starting = "stopping"
+        await self._open.aclose()
+        log.info("stopped")
+
+    async def _start(self) -> None:
         settings = self._settings
-        self._health.add(self._is_started)
-        self._store = Store(settings.database_url, self._clock)
-        self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
-        site = web.Application(client_max_size=MAX_BODY)
-        self._health.add_to(site)
+        self._open_parts()
+        door = await self._listen()
         identity = await self._introduce()
         directory = Directory(self._slack, identity.team)
         workflow = Workflow(self._store, self._providers, self._facts, self._policy(identity), directory)
         await self._read_history(workflow)
         await self._store.write(lambda unit: unit.note("started", self._note()))
+        self._open.push_async_callback(self._store.write, lambda unit: unit.note("stopped", self._note()))
         await directory.refresh(settings.approvers, settings.requesters)
-        self._supervisor.keep_running("directory", lambda: self._keep_fresh(directory))
         if self._roles.worker:
             # The only worker on this database: whatever is claimed was claimed by a process that died.
             await self._store.write(lambda unit: unit.free_all_actions())
             self._start_work(workflow, directory)
-        await self._open_doors(workflow, identity, site)
+        self._supervisor.keep_running("directory", lambda: self._keep_fresh(directory))
+        self._open.push_async_callback(self._supervisor.stop, WORK_GRACE)
+        await self._open_door(door, workflow, identity)
         self._starting = ""
         log.info("ready", transport=self._transport, port=self.port, providers=sorted(self._providers))
 
-    async def stop(self) -> None:
-        """Take nothing new, finish or durably record what is under way, deliver what can be."""
-        self._starting = "stopping"
-        if self._transport == "socket" and self._roles.web:
-            await self._socket.close(ANSWER_GRACE)
-        await self._runner.cleanup()
-        await self._supervisor.stop(WORK_GRACE)
-        if self._roles.worker:
-            await self._outbox.drain(DELIVERY_GRACE)
-        await self._store.write(lambda unit: unit.note("stopped", self._note()))
-        for provider in self._providers.values():
-            await provider.close()
-        await self._slack.close()
-        self._store.close()
-        log.info("stopped")
-
     # --- the parts --------------------------------------------------------------------------------
+
+    def _open_parts(self) -> None:
+        settings = self._settings
+        self._store = Store(settings.database_url, self._clock)
+        self._open.callback(self._store.close)
+        self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        self._open.push_async_callback(self._slack.close)
+        for provider in self._providers.values():
+            self._open.push_async_callback(provider.close)
+
+    async def _listen(self) -> HttpDoor | None:
+        """Open the port, so that whoever asks learns that and why the bot is not ready yet."""
+        settings = self._settings
+        site = web.Application(client_max_size=MAX_BODY)
+        self._health.add(self._is_started)
+        self._health.add(self._stores)
+        self._health.add_to(site)
+        door = None
+        if self._roles.web and self._transport == "http":
+            door = HttpDoor(None, [secret.get_secret_value() for secret in settings.signing_secrets])
+            door.add_to(site)
+        runner = web.AppRunner(site, access_log=None, auto_decompress=False, shutdown_timeout=ANSWER_GRACE)
+        await runner.setup()
+        self._open.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        self.port = runner.addresses[0][1]
+        return door
 
     async def _introduce(self) -> Identity:
         """Ask Slack who we are, for as long as Slack is away; give up only if it says no."""
@@ -129,7 +156,6 @@ class Bot:
                 return await self._slack.whoami()
             except SlackProblem as problem:
                 if problem.is_auth:
-                    await self._slack.close()
                     raise SlackRefusesUs(f"Slack refuses SLACK_BOT_TOKEN ({problem.code}).") from None
                 log.warning("slack_not_reachable", why=problem.code)
             await asyncio.sleep(pause)
@@ -163,32 +189,27 @@ class Bot:
         self._health.add(self._delivers)
         self._supervisor.keep_running("worker", worker.run)
         self._supervisor.keep_running("outbox", self._outbox.run)
+        self._open.push_async_callback(self._outbox.drain, DELIVERY_GRACE)
 
-    async def _open_doors(self, workflow: Workflow, identity: Identity, site: web.Application) -> None:
-        settings = self._settings
-        self._health.add(self._stores)
-        if self._roles.web:
-            app = bolt.build(workflow, self._slack, identity, settings.slack_api_url)
-            if self._transport == "http":
-                HttpDoor(app, [s.get_secret_value() for s in settings.signing_secrets]).add_to(site)
-            else:
-                await self._open_socket(SocketDoor(app, *self._socket_arguments()))
-        self._runner = web.AppRunner(
-            site, access_log=None, auto_decompress=False, shutdown_timeout=ANSWER_GRACE
-        )
-        await self._runner.setup()
-        listener = web.TCPSite(self._runner, settings.host, settings.port)
-        await listener.start()
-        self.port = self._runner.addresses[0][1]
+    async def _open_door(self, door: HttpDoor | None, workflow: Workflow, identity: Identity) -> None:
+        if not self._roles.web:
+            return
+        app = bolt.build(workflow, self._slack, identity, self._settings.slack_api_url)
+        if door is not None:
+            door.open(app)
+            self._open.callback(door.close)
+        else:
+            await self._open_socket(SocketDoor(app, *self._socket_arguments()))
 
     async def _open_socket(self, door: SocketDoor) -> None:
         self._socket = door
+        self._health.add(self._is_connected)
         try:
             await door.open()
         except SlackApiError as refused:
             error = str(refused.response.get("error"))
             raise SlackRefusesUs(f"Slack refuses SLACK_APP_TOKEN ({error}).") from None
-        self._health.add(self._is_connected)
+        self._open.push_async_callback(door.close, ANSWER_GRACE)
 
     def _socket_arguments(self) -> tuple[str, str, Any]:
         token = self._settings.slack_app_token

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -44,13 +45,13 @@ async def _serve(port: int, folder: Path) -> int:
     told = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, told.set)
-    async with Town(port) as town:
+    async with Town(_free(port)) as town:
         bot = BotProcess(town.environment(folder / "bot.db", **SETTINGS), folder)
         await bot.start("--transport", "socket")
         waiting = [asyncio.create_task(told.wait()), asyncio.create_task(bot.ended())]
         await town.workspace.bot_connected(timeout=60)
         _say(f"\n  Countersign is running in a pretend workspace:  {town.url}\n")
-        _say("  Be Alice and type:  /cancel-order digicert 1234567 ordered twice")
+        _say("  Be Alice and type:  /cancel-order digicert 123456 ordered twice")
         _say("  Then be Bob and Carol and approve. Ctrl-C ends it; nothing here is real.\n")
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         code = 0 if told.is_set() else 1
@@ -58,6 +59,17 @@ async def _serve(port: int, folder: Path) -> int:
         for task in waiting:
             task.cancel()
     return code
+
+
+def _free(port: int) -> int:
+    """The port, or any other where another sandbox has it already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
 
 
 def _say(text: str) -> None:

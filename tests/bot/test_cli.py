@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -20,6 +21,7 @@ import aiohttp
 import pytest
 
 from bot import __version__, cli
+from bot.store import schema
 from tests.conftest import World
 
 ROOT = Path(__file__).parents[2]
@@ -254,6 +256,39 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(
     assert (code, len(err.splitlines())) == (3, 1)
 
 
+def test_of_two_processes_that_find_an_empty_database_one_makes_it(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web and a worker process are usually started together."""
+    url, upgrades, looks = f"sqlite:///{database}", [], []
+    upgrading, looked_twice, go_on = threading.Event(), threading.Event(), threading.Event()
+    upgrade, is_empty = schema.upgrade, schema.is_empty
+
+    def slowly(url: str) -> None:
+        upgrades.append(url)
+        upgrading.set()
+        go_on.wait(10)
+        upgrade(url)
+
+    def watched(url: str) -> bool:
+        looks.append(url)
+        if len(looks) == 2:
+            looked_twice.set()
+        return is_empty(url)
+
+    monkeypatch.setattr(schema, "upgrade", slowly)
+    monkeypatch.setattr(schema, "is_empty", watched)
+    both = [threading.Thread(target=cli._make_ready, args=(url,)) for _ in range(2)]
+    both[0].start()
+    assert upgrading.wait(10)
+    both[1].start()
+    too_early = looked_twice.wait(0.2)
+    go_on.set()
+    for each in both:
+        each.join(20)
+    assert (too_early, len(looks), len(upgrades)) == (False, 2, 1)
+
+
 async def test_the_bot_does_not_start_on_a_foreign_database(quiet_world: World, tmp_path: Path) -> None:
     another_program(quiet_world.folder / "bot.db")
     async with started(quiet_world.environment(PORT=free_port()), tmp_path, "run") as process:
@@ -458,6 +493,7 @@ async def test_a_port_that_is_taken_is_a_sentence(quiet_world: World, tmp_path: 
         async with started(quiet_world.environment(PORT=port), tmp_path, "run") as process:
             assert await process.ends() == 1
     assert f"The bot cannot listen on 127.0.0.1:{port}: Address already in use." in process.err.splitlines()
+    assert "Traceback" not in process.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -470,6 +506,7 @@ async def test_it_stops_while_it_is_still_waiting_for_slack(
         process.signal(number)
         assert await process.ends(10) == 0
     assert "Traceback" not in process.err
+    assert "Unclosed" not in process.err
 
 
 @pytest.mark.parametrize(
@@ -508,7 +545,6 @@ async def test_what_does_not_matter_is_a_warning_and_a_crash_is_one_line_of_the_
 async def test_a_web_and_a_worker_process_on_one_database_cancel_an_order_together(
     quiet_world: World, tmp_path: Path
 ) -> None:
-    """Both find an empty database, and only one of them makes it."""
     world, vendor = quiet_world, quiet_world.vendor("cpanel")
     web_port, worker_port = free_port(), free_port()
     async with (
@@ -530,5 +566,5 @@ async def test_a_web_and_a_worker_process_on_one_database_cancel_an_order_togeth
         assert (len(vendor.sends), vendor.is_cancelled(reference)) == (1, True)
         for process in (web, worker):
             process.signal(signal.SIGTERM)
-        assert await asyncio.gather(web.ends(), worker.ends()) == [0, 0]
+        assert (await web.ends(), await worker.ends()) == (0, 0)
     assert "Traceback" not in web.err + worker.err

@@ -257,11 +257,15 @@ async def test_a_late_answer_does_not_replace_one_to_a_later_question(
     directory: Directory, slack: Slack, seconds: Seconds
 ) -> None:
     """Somebody is removed while the answer to an older question is still on its way."""
-    held = asyncio.Event()
-    slack.on_the_way = held.wait
+    asked, held = asyncio.Barrier(3), asyncio.Event()
+
+    async def slowly() -> None:
+        await asked.wait()
+        await held.wait()
+
+    slack.on_the_way = slowly
     first = asyncio.create_task(directory.ask([BOB], [ONCALL]))
-    while len(slack.asked) < 2:
-        await asyncio.sleep(0)
+    await asked.wait()
     slack.on_the_way = _at_once
     seconds.now += 5
     slack.groups[ONCALL], slack.profiles[BOB.user] = frozenset(), replace(MEMBER, is_deactivated=True)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bot.app import Bot
 from bot.health import Health
+from bot.store import schema
 from tests.conftest import World
 
 
@@ -135,3 +138,23 @@ async def test_when_the_database_is_gone_the_bot_is_not_ready(world: World) -> N
     assert "database" in await ready(world)
     for file in kept.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
+
+
+@pytest.mark.parametrize("transport", ["socket", "http"])
+async def test_while_slack_is_away_the_starting_bot_is_alive_and_says_why_it_is_not_ready(
+    quiet_world: World, transport: str
+) -> None:
+    world = quiet_world
+    world.workspace.outage()
+    settings = replace(world.settings(), port=0)
+    schema.upgrade(settings.database_url)
+    bot = Bot(settings, transport=transport)
+    starting = asyncio.create_task(bot.start())
+    await world.workspace.wait_until(lambda: bot.port)
+    assert await get(bot.port, "/readyz") == (503, *_told(["still starting"]))
+    assert (await get(bot.port, "/livez"))[:2] == (200, {"alive": True})
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await get(bot.port, "/livez")

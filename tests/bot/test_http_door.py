@@ -377,10 +377,10 @@ MALFORMED = {
     "100,000 levels": b"payload=" + b"[" * 100_000,
     "100,000 levels inside": b'payload={"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a number of 5,000 digits": b'payload={"a":' + b"9" * 5000 + b"}",
-    "two payloads": b"payload={}&payload={}",
-    "two payloads, one encoded": b"payload={}&p%61yload={}",
-    "two commands": b"command=%2Fcancel-order&command=%2Fother",
-    "a thousand fields": b"&".join(b"f%d=" % n for n in range(1000)),
+    "two payloads": b"&".join([interaction({"user": {"id": "U1"}})] * 2),
+    "two payloads, one encoded": b'payload={"user":{"id":"U1"}}&p%61yload={"user":{"id":"U1"}}',
+    "two commands": b"user_id=U1&command=%2Fcancel-order&command=%2Fother",
+    "a thousand fields": b"user_id=U1&" + b"&".join(b"f%d=" % n for n in range(1000)),
     "JSON that says it is a form": b'{"type":"url_verification","challenge":"attackermark=1"',
 }
 
@@ -390,8 +390,10 @@ async def test_what_is_signed_and_malformed_is_called_malformed(caller: Caller, 
     assert answers == dict.fromkeys(MALFORMED, 400)
     bodies = (b"", b"[]", b"null", b"1", b'"attackermark"', b"{", b"\xff", b"[" * 100_000)
     assert [await caller.status(body, JSON) for body in bodies] == [400] * len(bodies)
+    once = interaction({"user": {"id": "U1"}})
+    assert await caller.status(once) != 400
     for other in ("text/plain", "multipart/form-data; boundary=x", "application/xml", "", "nonsense"):
-        assert await caller.status(b"payload={}", other) == 400
+        assert await caller.status(once, other) == 400
     nothing_of_it_is_logged(said)
 
 
@@ -491,6 +493,14 @@ async def test_the_same_signed_click_twenty_times_is_one_approval(
     assert set(statuses) == {200}
     assert history(world).count("approved") == 1
     assert "attempt_refused" not in history(world)
+
+
+async def test_the_same_signed_command_twenty_times_opens_one_form(caller: Caller, world: World) -> None:
+    """Nothing in the database would tell the second from the first."""
+    body = urlencode(command(world, "alice", "")).encode()
+    headers = list(headers_of(*sign(body)).items())
+    assert set(await asyncio.gather(*(caller.post(body, headers) for _ in range(20)))) == {200}
+    assert len([call for call in world.workspace.calls if call.method == "views.open"]) == 1
 
 
 async def test_a_click_signed_anew_each_time_is_still_one_approval(caller: Caller, world: World) -> None:

