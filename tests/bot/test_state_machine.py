@@ -202,39 +202,42 @@ class Anything(RuleBasedStateMachine):
     @rule(which=which, by=st.permutations(APPROVERS), answers=st.lists(outcomes, max_size=3))
     def carry_on(self, which: int, by: list[Person], answers: list[Outcome]) -> None:
         """As it goes on most days, as far as there are answers; after the last one the process died."""
-        request = self.pick(which, State.CHECKING, State.PENDING, State.APPROVED)
-        request = self.apply(request.id, RecordOrder(LIVE))
-        for person in by:
-            if request.state is State.PENDING:
-                verdict = self.verdict(request, person, YES)
-                request = self.apply(request.id, Approve(person, digest(request), verdict), person)
+        request = self.bring(which, by)
         for outcome in (*answers, None):
-            verdicts = tuple(self.verdict(request, a.by, YES) for a in request.approvals)
-            request = self.take(request, verdicts, request.order or LIVE, YES, 2, ACCOUNT)
+            request = self.take(
+                request, TakePermit("", request.order or LIVE, self.yes(request), YES, 2, ACCOUNT)
+            )
             if outcome and request.permit:
-                self.apply(request.id, RecordAnswer(request.permit.epoch, outcome))
+                request = self.apply(request.id, RecordAnswer(request.permit.epoch, outcome))
 
     @precondition(lambda self: self.told)
     @rule(
         which=which,
-        answers=st.lists(mostly_yes, min_size=3, max_size=3),
-        order=st.one_of(st.just(LIVE), orders),
-        present=mostly_yes,
-        quorum=st.sampled_from([1, 2, 3]),
-        account=st.sampled_from([ACCOUNT, ACCOUNT, ACCOUNT, "https://elsewhere.example"]),
+        by=st.permutations(APPROVERS),
+        order=orders,
+        answer=st.sampled_from([UNSURE, NO]),
+        doubt=st.sampled_from("order approver both requester quorum account late".split()),
     )
-    def take_a_permit(
-        self,
-        which: int,
-        answers: list[Eligibility],
-        order: OrderState,
-        present: Eligibility,
-        quorum: int,
-        account: str,
+    def take_a_permit_with_one_doubt(
+        self, which: int, by: list[Person], order: OrderState, answer: Eligibility, doubt: str
     ) -> None:
-        request = self.pick(which, State.APPROVED)
-        verdicts = [self.verdict(request, p, a) for p, a in zip(APPROVERS, answers, strict=True)]
-        self.take(request, tuple(verdicts), order, present, quorum, account)
+        """Everything is right but for one thing."""
+        request = self.bring(which, by)
+        verdicts = self.yes(request)
+        good = TakePermit("", request.order or LIVE, verdicts, YES, 2, ACCOUNT)
+        unsure = (*(replace(verdict, answer=answer) for verdict in verdicts[:1]), *verdicts[1:])
+        if doubt == "late":
+            self.clock.advance(TTL)
+        commands = {
+            "order": replace(good, order=order),
+            "approver": replace(good, verdicts=unsure),
+            "both": replace(good, verdicts=()),
+            "requester": replace(good, requester_present=answer),
+            "quorum": replace(good, quorum=len(verdicts) + 1),
+            "account": replace(good, account="https://elsewhere.example"),
+            "late": good,
+        }
+        self.take(request, commands[doubt])
 
     @precondition(lambda self: self.told)
     @rule(which=which, outcome=outcomes, is_late=st.sampled_from([False, False, False, True]))
@@ -295,7 +298,7 @@ class Anything(RuleBasedStateMachine):
         """One of the requests, most often one in a state in which something may come of it."""
         found = sorted(self.requests(), key=lambda request: request.id)
         fitting = [request for request in found if request.state in (states or OPEN)]
-        choice = fitting if fitting and which % 8 else found
+        choice = fitting if fitting and which % 4 else found
         return choice[which % len(choice)]
 
     def verdict(self, request: Request, person: Person, answer: Eligibility) -> Verdict:
@@ -306,25 +309,28 @@ class Anything(RuleBasedStateMachine):
             self.told[request.id].eligible.add(person)
         return Verdict(person, answer, f"it says {answer}")
 
-    def take(
-        self,
-        request: Request,
-        verdicts: tuple[Verdict, ...],
-        order: OrderState,
-        present: Eligibility,
-        quorum: int,
-        account: str,
-    ) -> Request:
+    def bring(self, which: int, by: Sequence[Person]) -> Request:
+        """A request that is approved, if that is possible by now."""
+        request = self.pick(which, State.CHECKING, State.PENDING, State.APPROVED)
+        request = self.apply(request.id, RecordOrder(LIVE))
+        for person in by:
+            if request.state is State.PENDING:
+                verdict = self.verdict(request, person, YES)
+                request = self.apply(request.id, Approve(person, digest(request), verdict), person)
+        return request
+
+    def yes(self, request: Request) -> tuple[Verdict, ...]:
+        return tuple(Verdict(approval.by, YES, "still on the list") for approval in request.approvals)
+
+    def take(self, request: Request, command: TakePermit) -> Request:
         self.count += 1
-        epoch = f"e{self.count}"
-        after = self.apply(request.id, TakePermit(epoch, order, verdicts, present, quorum, account))
-        if after.permit is None or after.permit.epoch != epoch:
+        command = replace(command, epoch=f"e{self.count}")
+        after = self.apply(request.id, command)
+        if after.permit is None or after.permit.epoch != command.epoch:
             return after
-        eligible = {v.person for v in verdicts if v.answer is YES}
-        assert len(eligible & {a.by for a in after.counted}) >= max(quorum, after.quorum)
-        assert (present, account) == (YES, ACCOUNT)
-        is_known = order.standing in {Standing.CANCELLABLE, Standing.UNCLEAR}
-        assert is_known or order == request.order == UNREADABLE
+        eligible = {verdict.person for verdict in command.verdicts if verdict.answer is YES}
+        assert len(eligible & {a.by for a in after.counted}) >= max(command.quorum, after.quorum)
+        assert (command.requester_present, command.account) == (YES, ACCOUNT)
         assert self.clock() < after.expires_at
         return after
 
@@ -360,6 +366,9 @@ def check_history(request: Request, history: Sequence[tuple[Event, datetime]], t
                 over = over or read in OVER
             case Approved(by, card, verified, _):
                 assert by not in approvals
+                assert by != first.requester
+                assert card == digest(replace(request, order=order, created_at=created))
+                assert not over
                 approvals[by] = (card, verified)
             case ApprovalVerified(by, _):
                 approvals[by] = (approvals[by][0], True)
@@ -369,7 +378,7 @@ def check_history(request: Request, history: Sequence[tuple[Event, datetime]], t
                 over = True
             case Answered(_, outcome) | FollowedUp(outcome):
                 proved_without_effect = outcome.result is Result.NO_EFFECT
-            case Permitted(_, attempt, _, judged):
+            case Permitted(_, attempt, found, judged):
                 shown = digest(replace(request, order=order, created_at=created))
                 again = {v.person for v in judged if v.answer is YES}
                 who = {p for p, (card, sure) in approvals.items() if sure and card == shown and p in again}
@@ -377,6 +386,10 @@ def check_history(request: Request, history: Sequence[tuple[Event, datetime]], t
                 assert who <= told.eligible - {first.requester}
                 assert {person.team for person in who} == {first.team}
                 assert not over
+                assert found.standing not in {one.standing for one in OVER}
+                assert order is not None
+                assert UNREADABLE in (order, found) or found == order, "not the order that was approved"
+                assert order == UNREADABLE or found != UNREADABLE, "sent blindly"
                 assert at < first.expires_at
                 assert proved_without_effect, "sent again without proof that nothing had happened"
                 permits, proved_without_effect = permits + 1, False
