@@ -48,7 +48,7 @@ def due(
     """The work that `events` make necessary."""
     work: list[Due] = []
     if any(isinstance(event, Requested) for event in events):
-        work += [Due(Kind.CHECK, now, after.provider), Due(Kind.EXPIRE, after.expires_at)]
+        work += [Due(Kind.CHECK, now, after.lane), Due(Kind.EXPIRE, after.expires_at)]
     if any(not approval.verified for approval in after.approvals):
         work.append(Due(Kind.VERIFY, now))
     if before is None or before.state is after.state:
@@ -58,9 +58,9 @@ def due(
             work.append(Due(Kind.REMIND, now + timing.remind_after))
         case State.APPROVED:
             again = REPEAT_AFTER if after.attempts else timedelta(0)
-            work.append(Due(Kind.CANCEL, now + again, after.provider))
+            work.append(Due(Kind.CANCEL, now + again, after.lane))
         case State.ACCEPTED | State.UNKNOWN:
-            work.append(Due(Kind.FOLLOW_UP, _first_look(after, now, timing), after.provider))
+            work.append(Due(Kind.FOLLOW_UP, _first_look(after, now, timing), after.lane))
         case _:
             pass
     return work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from aiohttp import web
 from slack_sdk.errors import SlackApiError
 
 from bot import __version__, agenda
+from bot.accounts import Account, Accounts
 from bot.directory import REFRESH_EVERY, Directory
 from bot.doors import bolt
 from bot.doors.http import MAX_BODY, HttpDoor
@@ -75,7 +76,7 @@ class Bot:
         self._clock = clock
         self._pace = pace or SlackPace()
         self._facts = {adapter.facts.name: adapter.facts for adapter in adapters}
-        self._providers = _providers(settings, adapters)
+        self._accounts = _accounts(settings, adapters)
         self._supervisor = Supervisor()
         self._open = AsyncExitStack()
         """What is open, each with how it is put away; the last is put away first."""
@@ -104,11 +105,11 @@ class Bot:
         door = await self._listen()
         identity = await self._introduce()
         directory = Directory(self._slack, identity.team)
-        workflow = Workflow(self._store, self._providers, self._facts, self._policy(identity), directory)
+        workflow = Workflow(self._store, self._accounts, self._facts, self._policy(identity), directory)
         await self._read_history(workflow)
         await self._store.write(lambda unit: unit.note("started", self._note()))
         self._open.push_async_callback(self._store.write, lambda unit: unit.note("stopped", self._note()))
-        await directory.refresh(settings.approvers, settings.requesters)
+        await directory.refresh(self._accounts.approvers, settings.requesters)
         if self._roles.worker:
             # The only worker on this database: whatever is claimed was claimed by a process that died.
             await self._store.write(lambda unit: unit.free_all_actions())
@@ -117,7 +118,7 @@ class Bot:
         self._open.push_async_callback(self._supervisor.stop, WORK_GRACE)
         await self._open_door(door, workflow, identity)
         self._starting = ""
-        log.info("ready", transport=self._transport, port=self.port, providers=sorted(self._providers))
+        log.info("ready", transport=self._transport, port=self.port, accounts=len(list(self._accounts)))
 
     # --- the parts --------------------------------------------------------------------------------
 
@@ -127,8 +128,8 @@ class Bot:
         self._open.callback(self._store.close)
         self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
         self._open.push_async_callback(self._slack.close)
-        for provider in self._providers.values():
-            self._open.push_async_callback(provider.close)
+        for account in self._accounts:
+            self._open.push_async_callback(account.provider.close)
 
     async def _listen(self) -> HttpDoor | None:
         """Open the port, so that whoever asks learns that and why the bot is not ready yet."""
@@ -172,16 +173,14 @@ class Bot:
     async def _keep_fresh(self, directory: Directory) -> None:
         while True:
             await asyncio.sleep(REFRESH_EVERY)
-            await directory.refresh(self._settings.approvers, self._settings.requesters)
+            await directory.refresh(self._accounts.approvers, self._settings.requesters)
 
     def _start_work(self, workflow: Workflow, directory: Directory) -> None:
         settings = self._settings
         deadlines = Deadlines(settings.provider_timeout, settings.reconcile_after, settings.reconcile_for)
         # What another process saves does not wake this one.
         idle = 30.0 if self._roles.web else 1.0
-        worker = Worker(
-            self._store, workflow, self._providers, directory, deadlines, self._supervisor, self._clock, idle
-        )
+        worker = Worker(self._store, workflow, directory, deadlines, self._supervisor, self._clock, idle)
         retry = Retry(settings.outbox_retry_min, settings.outbox_retry_max)
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, self._pace, self._clock, idle)
         self._store.on_commit(worker.wake)
@@ -220,11 +219,7 @@ class Bot:
         settings = self._settings
         return Policy(
             team=identity.team,
-            channel=settings.approval_channel,
-            approvers=settings.approvers,
             requesters=settings.requesters,
-            quorum=settings.approvals_required,
-            ttl=settings.request_ttl,
             timing=agenda.Timing(settings.remind_after, settings.reconcile_after),
         )
 
@@ -258,10 +253,17 @@ def _transport(settings: Settings, wanted: str) -> str:
     return "socket" if settings.slack_app_token else "http"
 
 
-def _providers(settings: Settings, adapters: Sequence[type[Provider]]) -> Mapping[str, Provider]:
+def _accounts(settings: Settings, adapters: Sequence[type[Provider]]) -> Accounts:
     limits = HttpLimits(settings.provider_timeout.total_seconds(), settings.provider_max_bytes)
-    return {
-        adapter.facts.name: adapter.from_settings(settings.providers[adapter.facts.name], limits)
-        for adapter in adapters
-        if adapter.facts.name in settings.providers
-    }
+    by_name = {adapter.facts.name: adapter for adapter in adapters}
+    return Accounts(
+        Account(
+            name=given.name,
+            provider=by_name[given.provider].from_settings(given.values, limits),
+            channel=given.channel or settings.approval_channel,
+            approvers=given.approvers or settings.approvers,
+            quorum=given.approvals_required or settings.approvals_required,
+            ttl=given.request_ttl or settings.request_ttl,
+        )
+        for given in settings.accounts
+    )

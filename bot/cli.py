@@ -160,8 +160,8 @@ def _run(given: argparse.Namespace) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: sys.exit(OK))  # until `_serve` does better
     settings = _settings()
-    for name in ("SLACK_BOT_TOKEN", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
-        os.environ.pop(name, None)  # Bolt would take these on its own account, and complain or install
+    for variable in ("SLACK_BOT_TOKEN", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
+        os.environ.pop(variable, None)  # Bolt would take these on its own account, and complain or install
     configure(settings.log_level, settings.log_format, settings.secret_values())
     log_crashes()
     for warning in settings.warnings:

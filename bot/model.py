@@ -121,12 +121,19 @@ class Request:
     """Who denied or withdrew it."""
     decision: str = ""
     """Why it was denied."""
+    account_name: str = ""
+    """Which of the provider's accounts, where there are several."""
     held: str = ""
     """Why an approved request is not executed at the moment."""
     attempts: int = 0
     permit: Permit | None = None
     outcome: Outcome | None = None
     ended_at: datetime | None = None
+
+    @property
+    def lane(self) -> str:
+        """The account its calls go to: one that hangs must not delay another."""
+        return f"{self.provider}/{self.account_name}" if self.account_name else self.provider
 
     @property
     def short_id(self) -> str:
@@ -158,7 +165,7 @@ def digest(request: Request) -> str:
             "team": request.team,
             "channel": request.channel,
             "provider": request.provider,
-            "account": request.account,
+            "account": [request.account_name, request.account],
             "reference": request.reference_key,
             "order": None if order is None else [order.standing, order.known_as, order.facts],
             "requester": str(request.requester),
@@ -295,6 +302,7 @@ class Requested:
     quorum: int
     approvers: tuple[str, ...]
     expires_at: datetime
+    account_name: str = ""
     kind: Literal["requested"] = "requested"
 
 

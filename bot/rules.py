@@ -306,6 +306,7 @@ def _begin(event: Requested, at: datetime, request_id: str) -> Request:
         approvers=event.approvers,
         created_at=at,
         expires_at=event.expires_at,
+        account_name=event.account_name,
         version=1,
     )
 

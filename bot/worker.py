@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,7 +37,7 @@ from bot.store import Store
 from bot.store.tables import ActionRow
 from bot.supervise import Supervisor
 from bot.workflow import Workflow
-from providers.contract import Attempt, OrderState, Outcome, Provider, Result, Standing
+from providers.contract import Attempt, OrderState, Outcome, Result, Standing
 
 log = get_logger(__name__)
 
@@ -80,7 +80,6 @@ class Worker:
         self,
         store: Store,
         workflow: Workflow,
-        providers: Mapping[str, Provider],
         directory: Directory,
         deadlines: Deadlines,
         supervisor: Supervisor,
@@ -90,7 +89,6 @@ class Worker:
         """`idle`: seconds after which the database is read again even if nobody woke us."""
         self._store = store
         self._workflow = workflow
-        self._providers = providers
         self._directory = directory
         self._deadlines = deadlines
         self._supervisor = supervisor
@@ -185,7 +183,7 @@ class Worker:
         unsure = [approval.by for approval in request.approvals if not approval.verified]
         if not unsure or request.state is not State.PENDING:
             return None
-        lists = (request.approvers, self._workflow.policy.approvers)
+        lists = self._workflow.approvers_of(request)
         verdicts = [await self._directory.judge(person, *lists) for person in unsure]
         after = await self._workflow.record(request.id, Judge(tuple(verdicts)))
         left = any(not approval.verified for approval in after.approvals)
@@ -213,7 +211,8 @@ class Worker:
         return None
 
     async def _judge(self, request: Request, order: OrderState, epoch: str) -> TakePermit:
-        lists = (request.approvers, self._workflow.policy.approvers)
+        lists = self._workflow.approvers_of(request)
+        account = self._workflow.account(request)
         people = [approval.by for approval in request.counted]
         await self._directory.ask([*people, request.requester], *lists)
         return TakePermit(
@@ -221,8 +220,8 @@ class Worker:
             order=order,
             verdicts=tuple(self._directory.known(person, *lists, max_age=JUST_NOW) for person in people),
             requester_present=self._directory.is_present(request.requester, max_age=JUST_NOW),
-            quorum=self._workflow.policy.quorum,
-            account=self._provider(request).account,
+            quorum=account.quorum,
+            account=account.provider.account,
         )
 
     async def _send(self, held: Held, request: Request, reference: str, permit: Permit) -> Outcome:
@@ -230,7 +229,7 @@ class Worker:
         if time.monotonic() > held.until - self._deadlines.call.total_seconds():
             # This process was asleep; another one may have taken over by now.
             return Outcome(Result.NO_EFFECT, "The bot was paused before it could send.", "lease_over")
-        provider = self._provider(request)
+        provider = self._workflow.account(request).provider
         note = f"Cancelled on request of Slack user {request.requester.user}, request {request.short_id}."
         try:
             async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
@@ -247,7 +246,7 @@ class Worker:
         accepted = request.state is State.ACCEPTED
         if not accepted and age < self._quarantine(request):
             return self._quarantine(request) - age
-        provider = self._provider(request)
+        provider = self._workflow.account(request).provider
         outcome = await provider.follow_up(reference, Attempt(request.permit.order, age, accepted))
         after = await self._workflow.record(request.id, RecordFollowUp(outcome))
         if after.state is not request.state:
@@ -271,18 +270,12 @@ class Worker:
         return None
 
     async def _look_up(self, request: Request, reference: str) -> OrderState:
-        provider = self._provider(request)
+        provider = self._workflow.account(request).provider
         try:
             async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
                 return await provider.look_up(reference)
         except TimeoutError:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
-
-    def _provider(self, request: Request) -> Provider:
-        provider = self._providers.get(request.provider)
-        if provider is None:
-            raise CountersignError(f"{request.provider} is not configured here any more")
-        return provider
 
 
 def _held(row: ActionRow, token: str, until: float) -> Held:

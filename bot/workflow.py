@@ -10,11 +10,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from bot import agenda, announce
+from bot.accounts import Account, Accounts
 from bot.directory import Directory
-from bot.errors import BadForm, Duplicate, Refused
+from bot.errors import BadForm, CountersignError, Duplicate, Refused
 from bot.logs import Redactor
 from bot.model import (
     ENDED,
@@ -36,7 +36,7 @@ from bot.model import (
 from bot.rules import decide
 from bot.store import Store, Unit
 from bot.store.chain import Head
-from providers.contract import Facts, Provider
+from providers.contract import Facts
 
 REASON_MAX = 500
 OPEN_PER_REQUESTER = 20
@@ -45,15 +45,11 @@ OPEN_PER_REQUESTER = 20
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who decides, in which channel, until when: frozen into each request when it is made."""
+    """What is the same for all accounts."""
 
     team: str
-    channel: str
-    approvers: tuple[str, ...]
     requesters: tuple[str, ...]
     """Empty: every member of the workspace."""
-    quorum: int
-    ttl: timedelta
     timing: agenda.Timing
 
 
@@ -66,6 +62,8 @@ class Ask:
     reason: str
     origin: str = ""
     """The channel it was typed in; empty when it was not typed in one."""
+    account: str = ""
+    """Which of the provider's accounts; may be empty where there is only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +84,28 @@ class Workflow:
     def __init__(
         self,
         store: Store,
-        providers: Mapping[str, Provider],
+        accounts: Accounts,
         facts: Mapping[str, Facts],
         policy: Policy,
         directory: Directory,
     ) -> None:
         self._store = store
-        self._providers = providers
+        self.accounts = accounts
         self._facts = facts
         self.policy = policy
         self._directory = directory
         self._verified = Head()
 
-    @property
-    def enabled(self) -> list[Facts]:
-        return [provider.facts for provider in self._providers.values()]
-
     def facts(self, request: Request) -> Facts:
         """The facts of a request's provider, also when it is not configured any more."""
         return self._facts[request.provider]
+
+    def account(self, request: Request) -> Account:
+        """Where its calls go. Raises `CountersignError` when that is not configured any more."""
+        account = self.accounts.find(request.provider, request.account_name)
+        if account is None:
+            raise CountersignError(f"{request.lane} is not configured here any more.")
+        return account
 
     async def verify_history(self) -> Head:
         """Walk the whole chain. Raises `ChainBroken`; nothing must be executed then."""
@@ -119,28 +120,27 @@ class Workflow:
         Raises `BadForm` for what can be corrected in the form, `Duplicate` when the order is already
         being dealt with, `Refused` when this person may not ask.
         """
-        provider = self._check_form(ask)
+        account = self._check_form(ask)
         self._may_ask(by)
         request_id = secrets.token_hex(16)
-        account = provider.account
-        key = reference_key(ask.provider, account, ask.reference)
-        facts = provider.facts
+        facts = account.facts
+        key = reference_key(facts.name, account.provider.account, ask.reference)
 
         def begin(unit: Unit) -> Request:
             self._not_twice(unit, key, by)
-            policy = self.policy
             event = Requested(
-                team=policy.team,
-                channel=policy.channel,
-                provider=ask.provider,
-                account=account,
+                team=self.policy.team,
+                channel=account.channel,
+                provider=facts.name,
+                account=account.provider.account,
                 reference=_shown(ask.reference, key, facts),
                 reference_key=key,
                 requester=by,
                 reason=ask.reason,
-                quorum=policy.quorum,
-                approvers=policy.approvers,
-                expires_at=unit.now + policy.ttl,
+                quorum=account.quorum,
+                approvers=account.approvers,
+                expires_at=unit.now + account.ttl,
+                account_name=account.name,
             )
             request = unit.begin(request_id, event, ask.reference)
             self._follow(unit, None, request, [event])
@@ -303,14 +303,26 @@ class Workflow:
 
     def _verdict(self, request: Request, by: Person) -> Verdict:
         """Against the list frozen into the request and the present one: the stricter wins."""
-        return self._directory.known(by, request.approvers, self.policy.approvers)
+        return self._directory.known(by, *self.approvers_of(request))
 
-    def _check_form(self, ask: Ask) -> Provider:
-        provider = self._providers.get(ask.provider)
-        if provider is None:
+    def approvers_of(self, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The list frozen into a request, and the present one. Who is to count must be on both."""
+        account = self.accounts.find(request.provider, request.account_name)
+        return request.approvers, (request.approvers if account is None else account.approvers)
+
+    def _chosen(self, ask: Ask) -> Account:
+        names = self.accounts.names_of(ask.provider)
+        if not names:
             raise BadForm({"provider": "Choose one of the providers that are set up here."})
+        account = self.accounts.find(ask.provider, ask.account or names[0])
+        if account is None or (len(names) > 1 and not ask.account):
+            raise BadForm({"account": f"Choose one of the accounts: {', '.join(names)}."})
+        return account
+
+    def _check_form(self, ask: Ask) -> Account:
+        account = self._chosen(ask)
         errors: dict[str, str] = {}
-        facts = provider.facts
+        facts = account.facts
         if len(ask.reference) > 512 or not facts.reference.fullmatch(ask.reference):
             errors["reference"] = (
                 f"This is not a {facts.label} {facts.reference_label}: {facts.reference_form} "
@@ -328,7 +340,7 @@ class Workflow:
             )
         if errors:
             raise BadForm(errors)
-        return provider
+        return account
 
     def _may_ask(self, by: Person) -> None:
         if by.team != self.policy.team:

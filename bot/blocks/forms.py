@@ -45,17 +45,24 @@ class RequestForm:
     reason: str
     origin: str
     """The channel in which the form was opened; empty where there was none."""
+    account: str = ""
+    """Empty where there is nothing to choose."""
 
 
 def request_form(
     enabled: Sequence[Facts],
     *,
     provider: str | None,
+    accounts: Sequence[str] = (),
+    account: str = "",
     reference: str = "",
     reason: str = "",
     origin: str = "",
 ) -> Block:
-    """The form, filled in as far as is known. Choosing another provider builds it again."""
+    """The form, filled in as far as is known. Choosing another provider builds it again.
+
+    `accounts` are those of `provider`; where there are several, one has to be chosen.
+    """
     if provider is None and len(enabled) == 1:
         provider = enabled[0].name
     chosen = next((facts for facts in enabled if facts.name == provider), None)
@@ -68,6 +75,7 @@ def request_form(
         "close": plain_text("Close"),
         "blocks": [
             _provider_input(enabled, chosen),
+            *([_account_input(chosen, accounts, account)] if chosen and len(accounts) > 1 else []),
             _reference_input(chosen, reference),
             _reason_input(reason, "Why is this order to be cancelled? The approvers decide on it."),
             *([_consequence(chosen)] if chosen else []),
@@ -83,12 +91,17 @@ def read_request_form(view: Mapping[str, Any]) -> RequestForm:
         reference=_text(_field(view, _reference_block(view), ids.REFERENCE).get("value")),
         reason=_text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value")),
         origin=_text(_metadata(view).get("origin")),
+        account=_text(_mapping(_account(view).get("selected_option")).get("value")),
     )
 
 
 def form_errors(errors: Mapping[str, str], view: Mapping[str, Any]) -> dict[str, str]:
     """Advice by field name, as Slack wants it: by the blocks of this very view."""
-    blocks = {"reference": _reference_block(view), "reason": ids.REASON_BLOCK}
+    blocks = {
+        "reference": _reference_block(view),
+        "reason": ids.REASON_BLOCK,
+        "account": _block_of(view, ids.ACCOUNT_BLOCK) or ids.PROVIDER_BLOCK,
+    }
     return {blocks.get(name, ids.PROVIDER_BLOCK): cut(advice, HINT_MAX) for name, advice in errors.items()}
 
 
@@ -106,6 +119,23 @@ def _provider_input(enabled: Sequence[Facts], chosen: Facts | None) -> Block:
 
 def _option(facts: Facts) -> Block:
     return {"text": plain_text(plain(facts.label, OPTION_MAX)), "value": facts.name}
+
+
+def _account_input(chosen: Facts, accounts: Sequence[str], account: str) -> Block:
+    options = [{"text": plain_text(plain(name, OPTION_MAX)), "value": name} for name in accounts]
+    select: Block = {
+        "type": "static_select",
+        "action_id": ids.ACCOUNT,
+        "placeholder": plain_text("Choose an account"),
+        "options": options,
+    }
+    if account in accounts:
+        select["initial_option"] = options[list(accounts).index(account)]
+    return _input(f"{ids.ACCOUNT_BLOCK}.{chosen.name}", "Account", select)
+
+
+def _account(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _field(view, _block_of(view, ids.ACCOUNT_BLOCK), ids.ACCOUNT)
 
 
 def _reference_input(chosen: Facts | None, typed: str) -> Block:
@@ -183,11 +213,15 @@ def _input(block_id: str, name: str, element: Block) -> Block:
 
 def _reference_block(view: Mapping[str, Any]) -> str:
     """The block that holds the reference in this view, whatever provider it was built for."""
+    return _block_of(view, ids.REFERENCE_BLOCK) or ids.reference_block(None)
+
+
+def _block_of(view: Mapping[str, Any], prefix: str) -> str:
+    """The first block of this view whose ID begins so; empty when there is none."""
     blocks = view.get("blocks")
     shown = [_mapping(block).get("block_id") for block in blocks] if isinstance(blocks, list) else []
     typed = list(_mapping(_mapping(view.get("state")).get("values")))
-    ours = [b for b in [*shown, *typed] if isinstance(b, str) and b.startswith(ids.REFERENCE_BLOCK)]
-    return ours[0] if ours else ids.reference_block(None)
+    return next((b for b in [*shown, *typed] if isinstance(b, str) and b.startswith(prefix)), "")
 
 
 def _field(view: Mapping[str, Any], block_id: str, action_id: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ WITHDRAW = "withdraw"
 
 # fields of the forms: action IDs
 PROVIDER = "provider"
+ACCOUNT = "account"
 REFERENCE = "reference"
 REASON = "reason"
 
@@ -24,6 +25,7 @@ REASON_BLOCK = "reason_block"
 CONSEQUENCE_BLOCK = "consequence_block"
 ORDER_BLOCK = "order_block"
 REFERENCE_BLOCK = "reference_block"
+ACCOUNT_BLOCK = "account_block"
 
 
 def reference_block(provider: str | None) -> str:

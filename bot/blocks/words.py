@@ -46,12 +46,15 @@ def now(request: Request) -> str:
 
 def the_order(request: Request, facts: Facts) -> str:
     """Provider, kind of reference and reference, such as "DigiCert order ID `123`"."""
-    return f"{label(facts)} {literal(_in_a_sentence(facts.reference_label), 60)} {code(request.reference)}"
+    account = f" ({literal(request.account_name, 40)})" if request.account_name else ""
+    name = literal(_in_a_sentence(facts.reference_label), 60)
+    return f"{label(facts)}{account} {name} {code(request.reference)}"
 
 
 def the_order_plain(request: Request, facts: Facts, limit: int) -> str:
     """The same without formatting."""
-    name = f"{facts.label} {_in_a_sentence(facts.reference_label)} {request.reference}"
+    account = f" ({request.account_name})" if request.account_name else ""
+    name = f"{facts.label}{account} {_in_a_sentence(facts.reference_label)} {request.reference}"
     return plain(name, limit)
 
 

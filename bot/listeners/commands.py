@@ -62,11 +62,13 @@ class Desk:
     async def open_form(self, trigger: str, person: Person, origin: str, **typed: str) -> str:
         if person.team != self._workflow.policy.team:
             return "Only members of the workspace that runs this bot can ask here."
-        enabled = self._workflow.enabled
+        enabled = self._workflow.accounts.facts
         provider = typed.get("provider") or (enabled[0].name if len(enabled) == 1 else None)
         view = forms.request_form(
             enabled,
             provider=provider,
+            accounts=self._workflow.accounts.names_of(provider or ""),
+            account=typed.get("account", ""),
             reference=typed.get("reference", ""),
             reason=typed.get("reason", ""),
             origin=origin,
@@ -82,17 +84,17 @@ class Desk:
         trigger, origin = text_at(body, "trigger_id"), text_at(body, "channel_id")
         if not words:
             return await self.open_form(trigger, person, origin)
-        enabled = {facts.name: facts for facts in self._workflow.enabled}
+        accounts = self._workflow.accounts
         provider = words[0].lower()
-        if provider not in enabled:
-            return notices.unknown_provider(words[0], list(enabled.values()))
-        reference, reason = (words[1] if len(words) > 1 else ""), " ".join(words[2:])
-        return await self.open_form(
-            trigger, person, origin, provider=provider, reference=reference, reason=reason
-        )
+        if not accounts.names_of(provider):
+            return notices.unknown_provider(words[0], accounts.facts)
+        rest = words[1:]
+        account = rest.pop(0) if rest and rest[0] in accounts.names_of(provider) else ""
+        typed = {"reference": rest[0] if rest else "", "reason": " ".join(rest[1:])}
+        return await self.open_form(trigger, person, origin, provider=provider, account=account, **typed)
 
     async def _help(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
-        return notices.help_text(self._workflow.enabled)
+        return notices.help_text(self._workflow.accounts.facts)
 
     async def _status(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
         request = await self._workflow.find(rest[0] if rest else "")

@@ -23,9 +23,11 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         """The form changes with the provider: label, hint and consequence are the provider's own."""
         view = body.get("view") or {}
         typed = forms.read_request_form(view)
+        provider = selected(body)
         changed = forms.request_form(
-            workflow.enabled,
-            provider=selected(body),
+            workflow.accounts.facts,
+            provider=provider,
+            accounts=workflow.accounts.names_of(provider or ""),
             reference=typed.reference,
             reason=typed.reason,
             origin=typed.origin,
@@ -49,7 +51,7 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
 async def _submit(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
     form = forms.read_request_form(view)
-    ask = Ask(form.provider or "", form.reference, form.reason, form.origin)
+    ask = Ask(form.provider or "", form.reference, form.reason, form.origin, form.account)
     result = await attempt("request form", workflow.submit(ask, who_acted(body)))
     if isinstance(result, BadForm):
         return forms.form_errors(result.errors, view)

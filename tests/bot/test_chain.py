@@ -25,7 +25,7 @@ from bot.model import (
     digest,
 )
 from bot.store import Store
-from bot.store.chain import GENESIS, Head
+from bot.store.chain import GENESIS, Head, link
 from providers.contract import Outcome, Result
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order
 from tests.bot.stores import Clock, opened, sql
@@ -241,6 +241,20 @@ def test_two_swapped_rows_are_found(store: Store, path: Path, seq: int) -> None:
     with sql(path) as database:
         for old, new in ((seq, 0), (seq + 1, seq), (0, seq + 1)):
             database.execute("UPDATE event SET seq = ? WHERE seq = ?", [new, old])
+    assert broken_at(store) == seq
+
+
+@pytest.mark.parametrize("seq", range(1, EVENTS + 1))
+def test_a_row_that_is_right_in_itself_but_follows_another_past_is_found(
+    store: Store, path: Path, seq: int
+) -> None:
+    row = link(Head(seq - 1, "f" * 64), "r1", NOW, "held", "{}")
+    with sql(path) as database:
+        database.execute(
+            "UPDATE event SET request_id = 'r1', at = ?, kind = 'held', body = '{}', previous = ?, hash = ? "
+            "WHERE seq = ?",
+            [f"{NOW:%Y-%m-%d %H:%M:%S.%f}", row.previous, row.hash, seq],
+        )
     assert broken_at(store) == seq
 
 

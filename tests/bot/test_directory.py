@@ -253,6 +253,16 @@ async def test_an_answer_is_as_old_as_its_question(
     assert directory.is_present(BOB, max_age=30) is UNSURE
 
 
+async def test_what_was_just_fetched_counts_however_long_it_took(
+    directory: Directory, slack: Slack, seconds: Seconds
+) -> None:
+    async def slowly() -> None:
+        seconds.now += 20
+
+    slack.on_the_way = slowly
+    assert await judged(directory, BOB, [BOB.user], max_age=15) is YES
+
+
 async def test_a_late_answer_does_not_replace_one_to_a_later_question(
     directory: Directory, slack: Slack, seconds: Seconds
 ) -> None:

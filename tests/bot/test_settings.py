@@ -376,6 +376,7 @@ def test_the_example_file_has_every_setting_with_its_default() -> None:
 def test_the_example_file_filled_in_is_accepted() -> None:
     blanks = {**example_file(), **environment(), "SLACK_SIGNING_SECRET": "signing", "REQUESTERS": "U1"}
     filled = {name: value or "filled-in" for name, value in blanks.items() if "NORTHWIND" not in name}
+    del filled["ACCOUNTS_FILE"]  # it names a file
     assert len(Settings.from_env(filled, ADAPTERS).providers) == len(ADAPTERS)
 
 

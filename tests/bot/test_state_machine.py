@@ -204,9 +204,8 @@ class Anything(RuleBasedStateMachine):
         """As it goes on most days, as far as there are answers; after the last one the process died."""
         request = self.bring(which, by)
         for outcome in (*answers, None):
-            request = self.take(
-                request, TakePermit("", request.order or LIVE, self.yes(request), YES, 2, ACCOUNT)
-            )
+            command = TakePermit("", request.order or LIVE, self.yes(request), YES, 2, ACCOUNT)
+            request = self.take(request, command)
             if outcome and request.permit:
                 request = self.apply(request.id, RecordAnswer(request.permit.epoch, outcome))
 
@@ -406,7 +405,7 @@ def test_no_order_of_commands_breaks_a_promise() -> None:
     run_state_machine_as_test(
         Anything,
         settings=settings(
-            max_examples=60,
+            max_examples=35,
             stateful_step_count=60,
             derandomize=True,
             database=None,
