@@ -21,7 +21,7 @@ from providers.contract import (
     Setting,
     Standing,
 )
-from providers.http import Answer, Http, HttpLimits, NoAnswer
+from providers.http import Answer, Http, HttpLimits, NoAnswer, Pace
 from providers.text import clean_text
 
 Secrets = tuple[str, ...]
@@ -44,6 +44,9 @@ _NOT_YET = {
 _WAIT_AFTER_LIMIT = timedelta(seconds=5)
 """The limit counts calls of the last five seconds; no waiting time is documented.
 https://dev.digicert.com/en/certcentral-apis/services-api/rate-limits.html"""
+_PACE = (75, 0.2)
+"""Calls at once, and seconds for one more: 100 in any 5 seconds and 975 in any 3 minutes. Allowed are
+100 and 1000: https://dev.digicert.com/en/certcentral-apis/services-api/rate-limits.html"""
 _MAYBE_RUNNING = frozenset({408, 425, 499})
 _LIMITED_USER = 2
 _SHOWN_NAMES = 20
@@ -105,7 +108,7 @@ class DigiCert:
 
     @classmethod
     def from_settings(cls, values: Mapping[str, str], limits: HttpLimits) -> Self:
-        http = Http(values["DIGICERT_BASE_URL"], limits)
+        http = Http(values["DIGICERT_BASE_URL"], limits, Pace(*_PACE))
         return cls(http, values["DIGICERT_API_KEY"], values["DIGICERT_CANCEL_STATUS"])
 
     @property

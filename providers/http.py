@@ -1,4 +1,4 @@
-"""The only way out: one call is one fresh connection, one deadline, one capped answer.
+"""The only way out: one call is one turn, one fresh connection, one deadline, one capped answer.
 
 Nothing else imports httpx. Nothing here logs, and no error keeps a URL: at two providers the URL
 holds what is needed to cancel an order.
@@ -10,14 +10,16 @@ import asyncio
 import json
 import random
 import re
+import ssl
+import time
 import zlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import httpx
@@ -26,20 +28,25 @@ VERSION = "0.1.0"
 USER_AGENT = f"Countersign/{VERSION}"
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_HOST = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|(?=.*:)[0-9a-f:]+(?:[0-9.]+)?")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _PAUSES = (0.1, 0.4)
 """Seconds between the attempts of a read; a read has one attempt more than there are pauses."""
-_NEVER_REPEATED = frozenset({"too_large", "unusable_request", "read_timeout", "connect_timeout"})
+_NEVER_REPEATED = frozenset({"paced", "too_large", "unusable_request", "read_timeout", "connect_timeout"})
 _GATEWAY_TROUBLE = frozenset({502, 503, 504})
 _MAX_DIGITS = 40
-_CONNECT_SHARE = 0.45
-"""Of the whole deadline; it applies to TCP and to TLS one after the other, so both end before it.
-A handshake that is cancelled from outside would leave its socket open (httpcore 1.0.9)."""
+_UNPUBLISHED = (15, 4 / 3)
+"""The pace where a provider publishes none: 15 calls at once and one more every 4/3 of a second, which
+is at most 60 in any minute. Our own choice, made to be no burden: eight callers at once wait for
+eleven seconds at most."""
+_TURN_SHARE = 0.5
+"""Of the whole deadline. A turn that comes later leaves too little time for the call itself."""
 _SENTENCES = {
     "connect_error": "No connection could be made.",
     "connect_timeout": "No connection could be made in time.",
-    "tls_error": "The connection is not trusted: the certificate check failed.",
+    "paced": "Too many calls wait for this provider, and the turn of this one did not come in time.",
+    "tls_error": "The connection is not trusted: the certificate check or the handshake failed.",
     "read_timeout": "No answer came in time.",
     "connection_lost": "The connection was lost before the answer was complete.",
     "too_large": "The answer was too large to be read.",
@@ -53,9 +60,39 @@ class HttpLimits:
     """What one call may cost."""
 
     timeout: float = 30.0
-    """Seconds for everything: connecting, sending, waiting, the last byte of the answer."""
+    """Seconds for everything: the turn, connecting, sending, waiting, the last byte of the answer."""
     max_bytes: int = 1_048_576
     """Of one answer, counted after decompression."""
+
+
+class Pace:
+    """How often one provider is called: `burst` calls at once, and one more every `every` seconds.
+
+    So no window of t seconds ever sees more than `burst + t / every` calls, however late the event
+    loop wakes up. Turns are given in the order in which they are asked for.
+    """
+
+    def __init__(
+        self,
+        burst: int,
+        every: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._ahead = (burst - 1) * every
+        self._every = every
+        self._clock = clock
+        self._sleep = sleep
+        self._next = clock()
+        """When the next call would be due if all calls were evenly spaced; a burst runs ahead of it."""
+        self._queue = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Wait for one's turn. Whoever is cancelled while waiting leaves the queue and uses nothing up."""
+        async with self._queue:
+            while (wait := self._next - self._ahead - self._clock()) > 0:
+                await self._sleep(wait)
+            self._next = max(self._next, self._clock()) + self._every
 
 
 class NotJson(ValueError):
@@ -128,10 +165,12 @@ def parse_json(body: bytes) -> object:
 class Http:
     """A client for one base URL. It keeps no connection and no cookie between two calls."""
 
-    def __init__(self, base_url: str, limits: HttpLimits) -> None:
+    def __init__(self, base_url: str, limits: HttpLimits, pace: Pace | None = None) -> None:
+        """`pace`: what the provider publishes; a careful one when it publishes nothing."""
         self._origin, self._prefix = _split_base(base_url)
         self._limits = limits
-        self._tls = httpx.create_ssl_context()
+        self._pace = pace or Pace(*_UNPUBLISHED)
+        self._tls = _trust()
 
     @property
     def origin(self) -> str:
@@ -201,7 +240,7 @@ class Http:
                 self._origin + target + search,
                 headers={"Accept": "application/json", **(headers or {}), **own},
                 content=content,
-                extensions={"trace": progress, "timeout": {"connect": self._limits.timeout * _CONNECT_SHARE}},
+                extensions={"trace": progress},
             )
             # httpx tidies URLs; an order called ".." must not turn into the collection above it.
             if request.url.raw_path == (target + search).encode("ascii"):
@@ -216,6 +255,7 @@ class Http:
         httpx's client, which sits on top of a transport, is left out on purpose: it is the part
         that keeps cookies, follows redirects, reads the environment and logs URLs.
         """
+        await self._turn()
         progress.phase = ""
         try:
             async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
@@ -223,22 +263,28 @@ class Http:
                 body = await self._body(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status_code, headers, body)
-        except httpx.TransportError as error:
+        except (httpx.HTTPError, OSError) as error:  # TLS that breaks late is a bare ssl.SSLError
             trouble = NoAnswer(_code_of(error, progress), sent=progress.sent)
-        except httpx.HTTPError:
-            trouble = NoAnswer("broken_answer", sent=True)
+        finally:
+            await progress.hang_up()
         raise trouble
+
+    async def _turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.timeout * _TURN_SHARE):
+                return await self._pace.turn()
+        except TimeoutError:
+            pass  # raised below, without a past
+        raise NoAnswer("paced", sent=False)
 
     async def _body(self, response: httpx.Response) -> bytes:
         limit = self._limits.max_bytes
         raw = bytearray()
-        try:
+        async with aclosing(response):
             async for chunk in response.aiter_raw():
                 raw += chunk
                 if len(raw) > limit:
                     raise NoAnswer("too_large", sent=True)
-        finally:
-            await response.aclose()
         return _decoded(bytes(raw), response.headers.get("content-encoding", ""), limit)
 
 
@@ -247,9 +293,18 @@ class _Progress:
 
     def __init__(self) -> None:
         self.phase = ""
+        self._stream: Any = None
 
-    async def __call__(self, event: str, _info: Mapping[str, object]) -> None:
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         self.phase = event
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+
+    async def hang_up(self) -> None:
+        """Close the socket, which the transport forgets when its TLS handshake is interrupted
+        (httpcore 1.0.9)."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
     @property
     def sent(self) -> bool:
@@ -268,13 +323,11 @@ async def _deadline(seconds: float, progress: _Progress) -> AsyncIterator[None]:
         raise NoAnswer("read_timeout" if sent else "connect_timeout", sent=sent) from None
 
 
-def _code_of(error: httpx.TransportError, progress: _Progress) -> str:
+def _code_of(error: httpx.HTTPError | OSError, progress: _Progress) -> str:
     match error:
         case httpx.ConnectError():
             return "tls_error" if progress.phase.startswith("connection.start_tls") else "connect_error"
-        case httpx.TimeoutException():
-            return "read_timeout" if progress.sent else "connect_timeout"
-        case httpx.NetworkError():
+        case httpx.NetworkError() | OSError():
             return "connection_lost"
         case httpx.RemoteProtocolError() if "disconnected" in str(error) or "closed" in str(error):
             return "connection_lost"  # only the wording depends on this text, no decision does
@@ -308,6 +361,14 @@ def _inflated(raw: bytes, limit: int) -> bytes:
     return body
 
 
+def _trust() -> ssl.SSLContext:
+    """Whom to trust: SSL_CERT_FILE or SSL_CERT_DIR where one is set, else the usual authorities."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError:
+        raise ValueError("SSL_CERT_FILE cannot be read, or holds no certificates") from None
+
+
 def _split_base(base_url: str) -> tuple[str, str]:
     """Origin and path prefix, or a ValueError that does not repeat the URL."""
     try:
@@ -322,7 +383,7 @@ def _split_base(base_url: str) -> tuple[str, str]:
     prefix = parts.path.rstrip("/")
     if prefix:
         _check_path(prefix)
-    return f"{parts.scheme}://{shown}" + (f":{port}" if port else ""), prefix
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else ""), prefix
 
 
 def _base_problem(base_url: str, scheme: str, host: str, userinfo: bool) -> str | None:
@@ -330,7 +391,7 @@ def _base_problem(base_url: str, scheme: str, host: str, userinfo: bool) -> str 
         return "must be plain: no spaces, no query, no fragment"
     if userinfo:
         return "must not hold a user name or password"
-    if not host or scheme not in {"http", "https"}:
+    if not _HOST.fullmatch(host) or scheme not in {"http", "https"}:
         return "must start with https:// and a host name"
     if scheme == "http" and host not in _LOOPBACK:
         return "must start with https:// (http is for this very machine only)"
@@ -350,8 +411,8 @@ def _check_headers(headers: Mapping[str, str]) -> None:
 
 
 def _delay_in_seconds(value: str) -> float | None:
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
+    if re.fullmatch(r"[0-9]+", value):
+        return float(value)  # thousands of digits are infinity
     try:
         when = parsedate_to_datetime(value)
     except (ValueError, IndexError, TypeError, OverflowError):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.app import Bot
+from bot.app import Bot, utc_now
 from bot.settings import Settings
 from bot.store import schema
 from providers import ADAPTERS
@@ -47,11 +48,11 @@ class World:
         self.without: tuple[str, ...] = ()
         """Settings to leave out."""
 
-    async def start_bot(self, **changes: str) -> Bot:
+    async def start_bot(self, clock: Callable[[], datetime] = utc_now, **changes: str) -> Bot:
         settings = replace(self.settings(**changes), port=0)
         if schema.is_empty(settings.database_url):
             schema.upgrade(settings.database_url)
-        bot = Bot(settings, transport=self.transport, pace=NoPace())
+        bot = Bot(settings, transport=self.transport, clock=clock, pace=NoPace())
         await bot.start()
         if self.transport == "http":
             self.workspace.deliver_to_http(f"http://127.0.0.1:{bot.port}/slack/events")

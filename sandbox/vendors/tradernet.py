@@ -55,6 +55,10 @@ class TradernetVendor(Vendor[MarketOrder]):
         self.settle_after = settle_after
         """Seconds that the market needs; 0 is at once, None waits for `settle`."""
         self.may_trade = True
+        self.at_root = False
+        """Show current orders as a list at the root, as the documentation does."""
+        self.as_text = False
+        """Write numbers as text."""
         self.now = now
         self._timers: set[asyncio.TimerHandle] = set()
         self.samples = {
@@ -128,6 +132,10 @@ class TradernetVendor(Vendor[MarketOrder]):
             order.open = 0 if order.becomes == "21" else order.open
             self.set_state(reference, order.becomes)
 
+    def catch_up(self) -> None:
+        for reference in self.orders:
+            self.settle(reference)
+
     def fill(self, reference: str, quantity: int) -> None:
         """Somebody trades: a part of the order, or the rest of it, is filled."""
         order = self.orders[reference]
@@ -154,7 +162,7 @@ class TradernetVendor(Vendor[MarketOrder]):
         order.state = "2"
         self.took_effect(order.reference)
         self._settle_later(order.reference)
-        return web.json_response({"order_id": wanted})
+        return web.json_response({"order_id": str(wanted) if self.as_text else wanted})
 
     def _settle_later(self, reference: str) -> None:
         if self.settle_after == 0:
@@ -168,10 +176,12 @@ class TradernetVendor(Vendor[MarketOrder]):
         if type(active_only) is not int or active_only not in (0, 1):
             return _error({"errMsg": "Wrong parameters", "code": 2})
         rows = [
-            _row(order)
+            self._row(order)
             for order in self.orders.values()
             if not order.archived and (not active_only or order.state in WORKING | {"2"})
         ]
+        if self.at_root:
+            return web.json_response(rows)
         orders: dict[str, object] = {"key": "%pretend"}
         return web.json_response({"result": {"orders": {**orders, "order": rows} if rows else orders}})
 
@@ -184,8 +194,12 @@ class TradernetVendor(Vendor[MarketOrder]):
         except (KeyError, TypeError, ValueError):
             return _error({"errMsg": "Wrong parameters", "code": 2})
         finished = [order for order in self.orders.values() if order.state not in WORKING | {"2"}]
-        rows = [_row(order) for order in finished if start <= order.placed <= end]
+        rows = [self._row(order) for order in finished if start <= order.placed <= end]
         return web.json_response({"orders": {"key": "PRETEND", "order": rows or None}})
+
+    def _row(self, order: MarketOrder) -> dict[str, object]:
+        row = _row(order)
+        return {key: str(value) for key, value in row.items()} if self.as_text else row
 
     def _allowed(self, call: Call) -> dict[str, Any]:
         """The parameters of a call that a real host would listen to."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Generic, Literal, Protocol, TypeVar
@@ -13,6 +15,11 @@ from aiohttp import web
 
 LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Login</title></head><body>Please sign in.</body></html>"
 ERROR_PAGE = "<html><body><h1>Internal Server Error</h1></body></html>"
+BROKEN_JSON = '{"status": 1, "CODE": "0000", "success": "Order cancelled", "order_id": '
+INFLATED = 8 * 1024 * 1024
+"""Bytes that the few of `Fault.BOMB` stand for."""
+DRIP_EVERY = 0.02
+"""Seconds between two bytes of `Fault.DRIP`."""
 
 
 class Fault(StrEnum):
@@ -30,6 +37,16 @@ class Fault(StrEnum):
     """500, nothing done."""
     SERVER_ERROR_AFTER = "server_error_after"
     """500, although it was carried out."""
+    HALF_BODY = "half_body"
+    """Carried out; the connection ends in the middle of the answer."""
+    DRIP = "drip"
+    """Carried out; the answer comes byte by byte and does not end before `release()`."""
+    BOMB = "bomb"
+    """Carried out; the answer is small on the wire and huge when it is unpacked."""
+    GARBAGE = "garbage"
+    """Carried out; the answer is 200 with JSON that is broken off."""
+    EMPTY = "empty"
+    """Carried out; the answer is 200 without a body."""
     HTML = "html"
     """200 with a login page, nothing done."""
     REDIRECT = "redirect"
@@ -61,7 +78,7 @@ class Call:
     order: str | None
     method: str
     path: str
-    """Decoded, without the vendor's prefix and without the query."""
+    """Decoded, without the query and the vendor's prefix; `/outside…` without that prefix."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     """Names in lower case."""
@@ -171,6 +188,13 @@ class Vendor(ABC, Generic[OrderT]):
         """Let the next `times` calls of that kind go wrong; several plans queue up."""
         self._planned.append(_Planned(fault, on, times))
 
+    def stop_failing(self) -> None:
+        """Forget what `fail_next` planned and did not come to."""
+        self._planned = []
+
+    def catch_up(self) -> None:
+        """Finish at once what a cancel left to be done in the background; most vendors leave nothing."""
+
     def release(self) -> None:
         """Let every hanging call go on."""
         self._gate.open.set()
@@ -249,9 +273,45 @@ class Vendor(ABC, Generic[OrderT]):
         response = self._stand_in(call, fault) or self._handled(call)
         if fault is Fault.HANG:
             await self._gate.open.wait()
-        if fault is Fault.LOSE_ANSWER:
-            return _cut(request)
-        return response if fault is not Fault.SERVER_ERROR_AFTER else _page(500, ERROR_PAGE)
+        return await self._spoilt(request, response, fault)
+
+    async def _spoilt(
+        self, request: web.Request, answer: web.Response, fault: Fault | None
+    ) -> web.StreamResponse:
+        """What is left of the answer to a call that was carried out."""
+        match fault:
+            case Fault.LOSE_ANSWER:
+                return _cut(request)
+            case Fault.SERVER_ERROR_AFTER:
+                return _page(500, ERROR_PAGE)
+            case Fault.HALF_BODY:
+                return _broken_off(request, answer)
+            case Fault.DRIP:
+                return await self._dripping(request)
+            case Fault.BOMB:
+                packed = gzip.compress(b" " * INFLATED)
+                return web.Response(
+                    body=packed, headers={"Content-Encoding": "gzip"}, content_type="application/json"
+                )
+            case Fault.GARBAGE:
+                return web.Response(text=BROKEN_JSON, content_type="application/json")
+            case Fault.EMPTY:
+                return web.Response()
+            case _:
+                return answer
+
+    async def _dripping(self, request: web.Request) -> web.StreamResponse:
+        gate = self._gate
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while not gate.open.is_set():
+            try:
+                await response.write(b" ")
+            except ConnectionError:
+                break  # the caller has given up
+            with suppress(TimeoutError):
+                await asyncio.wait_for(gate.open.wait(), DRIP_EVERY)
+        return response
 
     def _stand_in(self, call: Call, fault: Fault | None) -> web.Response | None:
         """The answer of a fault that keeps the call from being carried out."""
@@ -294,7 +354,8 @@ class Vendor(ABC, Generic[OrderT]):
 
     async def _call_of(self, request: web.Request) -> Call:
         body = await request.read()
-        path = request.path.removeprefix(self.prefix)
+        inside = request.path.startswith(f"{self.prefix}/")
+        path = request.path.removeprefix(self.prefix) if inside else f"/outside{request.path}"
         kind, order = self.recognise(request.method, path, request.query, body)
         headers = {name.lower(): value for name, value in request.headers.items()}
         return Call(kind, order, request.method, path, dict(request.query), headers, body)
@@ -308,4 +369,15 @@ def _cut(request: web.Request) -> web.Response:
     """Reset the connection; the response is made for aiohttp's sake and reaches nobody."""
     if request.transport is not None:
         request.transport.abort()
+    return web.Response()
+
+
+def _broken_off(request: web.Request, answer: web.Response) -> web.Response:
+    """Send half of the answer and hang up; without a body, half of its head."""
+    body = answer.body if isinstance(answer.body, bytes) else b""
+    head = f"HTTP/1.1 {answer.status} Yes\r\nContent-Type: {answer.content_type}\r\n".encode()
+    head += b"Content-Length: %d\r\n\r\n" % len(body)
+    if request.transport is not None:
+        request.transport.write(head + body[: len(body) // 2] if body else head[: len(head) // 2])
+        request.transport.close()
     return web.Response()

@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.errors import Refused
 from bot.model import (
+    BEFORE_PERMIT,
     ENDED,
     OPEN,
     Answered,
@@ -92,6 +93,7 @@ outcomes = st.builds(
     st.sampled_from(["", "said so", "said otherwise"]),
     settled=st.booleans(),
 )
+NOTHING = Outcome(Result.NO_EFFECT, "no connection")
 which = st.integers(0, 99)
 
 
@@ -139,21 +141,16 @@ class Anything(RuleBasedStateMachine):
         found=st.sampled_from([LIVE, LIVE, UNREADABLE, None]),
     )
     def ask(self, order: int, quorum: int, found: OrderState | None) -> None:
-        self.count += 1
         key = reference_key("digicert", ACCOUNT, str(order))
-        event = Requested(
-            TEAM, CHANNEL, "digicert", ACCOUNT, "#1", key, ALICE, "twice", quorum, ("S0",), self.clock() + TTL
-        )
-        told = Told(f"the exact reference {self.count:04}")
         is_taken = any(r.reference_key == key and r.state in OPEN for r in self.requests())
         try:
-            self.store.write_now(lambda unit: unit.begin(f"r{self.count}", event, told.reference))
+            request = self.begin(key, quorum)
             assert not is_taken
-            self.told[f"r{self.count}"] = told
-            if found:
-                self.apply(f"r{self.count}", RecordOrder(found))
         except IntegrityError:
             assert is_taken
+            return
+        if found:
+            self.apply(request.id, RecordOrder(found))
 
     @precondition(lambda self: self.told)
     @rule(which=which, by=people, answer=mostly_yes, is_old=st.sampled_from([False, False, False, True]))
@@ -199,7 +196,9 @@ class Anything(RuleBasedStateMachine):
         self.apply(request.id, Judge(tuple(verdicts)))
 
     @precondition(lambda self: self.told)
-    @rule(which=which, by=st.permutations(APPROVERS), answers=st.lists(outcomes, max_size=3))
+    @rule(
+        which=which, by=st.permutations(APPROVERS), answers=st.lists(outcomes | st.just(NOTHING), max_size=3)
+    )
     def carry_on(self, which: int, by: list[Person], answers: list[Outcome]) -> None:
         """As it goes on most days, as far as there are answers; after the last one the process died."""
         request = self.bring(which, by)
@@ -308,9 +307,21 @@ class Anything(RuleBasedStateMachine):
             self.told[request.id].eligible.add(person)
         return Verdict(person, answer, f"it says {answer}")
 
+    def begin(self, key: str, quorum: int) -> Request:
+        self.count += 1
+        event = Requested(
+            TEAM, CHANNEL, "digicert", ACCOUNT, "#1", key, ALICE, "twice", quorum, ("S0",), self.clock() + TTL
+        )
+        told = Told(f"the exact reference {self.count:04}")
+        begun = self.store.write_now(lambda unit: unit.begin(f"r{self.count:04}", event, told.reference))
+        self.told[begun.id] = told
+        return begun
+
     def bring(self, which: int, by: Sequence[Person]) -> Request:
-        """A request that is approved, if that is possible by now."""
+        """A request that is approved, if that is possible by now; a new one if there is none to approve."""
         request = self.pick(which, State.CHECKING, State.PENDING, State.APPROVED)
+        if request.state not in BEFORE_PERMIT:
+            request = self.begin(f"order {self.count}", 2 + which % 2)
         request = self.apply(request.id, RecordOrder(LIVE))
         for person in by:
             if request.state is State.PENDING:
@@ -405,7 +416,7 @@ def test_no_order_of_commands_breaks_a_promise() -> None:
     run_state_machine_as_test(
         Anything,
         settings=settings(
-            max_examples=35,
+            max_examples=45,
             stateful_step_count=60,
             derandomize=True,
             database=None,

@@ -1,0 +1,673 @@
+"""No secret leaves the bot: one bad day with canaries for secrets, and then a search of everything.
+
+The bot is a process of its own and everything that it writes is kept: its output, its database, what
+it sent to Slack, what its commands print and what its pages answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import io
+import itertools
+import json
+import logging
+import re
+import sqlite3
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import httpx
+import pytest
+import structlog
+from aiohttp import web
+from sqlalchemy import text as sql
+from sqlalchemy.exc import DBAPIError
+
+from bot.logs import Redactor, configure, get_logger, log_crashes
+from bot.settings import Settings, SettingsError
+from bot.store import schema
+from bot.store.store import open_engine
+from providers import ADAPTERS
+from providers.contract import Attempt, OrderState, Provider, Standing
+from providers.http import HttpLimits
+from providers.text import clean_text
+from sandbox.process import BotProcess
+from sandbox.slack.model import Json, Message
+from sandbox.town import Town
+from sandbox.vendors.cpanel import CPanelOrder
+from sandbox.vendors.digicert import DigiCertOrder
+from sandbox.vendors.payvalida import PurchaseOrder
+from sandbox.vendors.servertastic import SslOrder
+from sandbox.vendors.tradernet import MarketOrder
+from sandbox.vendors.vendor import Call, Fault, Vendor
+from tests.canaries import Scanner, spellings
+from tests.conftest import QUICK, World
+
+ODD = "\"\\/+&=%<>'"
+"""Characters that each way of writing a secret down writes differently."""
+SLACK = {
+    "bot_token": "xoxb-1010-C4n4ryB0tToken/+17",
+    "app_token": "xapp-1-A0SANDBOX-C4n4ryAppT0ken/+23",
+    "signing_secret": "c4a4e9d1f00dbabe17deadbeef4242aa",
+    "verification_token": "C4n4ryVer1ficati0n",
+}
+KEYS = {
+    "cpanel": ("token", f"C4n4ryCpanel5t0k{ODD}"),
+    "digicert": ("key", f"C4n4ryD1giCertKey{ODD}"),
+    "payvalida": ("fixed_hash", f"C4n4ryF1xedHash42{ODD}ñ"),
+    "tradernet": ("private_key", f"C4n4ryPr1vateKey9{ODD}ñ"),
+    "servertastic": ("api_key", f"C4n4ryAp1KeyServer{ODD}"),
+}
+WRONG_TOKENS = {
+    "SLACK_BOT_TOKEN": "xoxb-2020-C4n4ryWr0ngB0tToken",
+    "SLACK_APP_TOKEN": "xapp-1-A0X-C4n4ryWr0ngAppToken",
+}
+REQUESTERS = {"cpanel": "alice", "digicert": "bob", "payvalida": "carol", "tradernet": "dan"}
+FORGED = '{"event": "forged", "level": "info", "logger": "bot", "timestamp": "2026-01-01T00:00:00Z"}'
+NASTY = f"first\n{FORGED}\r\n{FORGED}\u2028{FORGED}\n\x1b[31mred\x1b[0m\x1b]0;title\x07\u202e"
+UNPACED = """
+import bot.outbox, bot.cli
+async def at_once(self, channel): return None
+bot.outbox.SlackPace.turn = at_once  # the pretend Slack has no limits, and the day is long
+bot.cli.main()
+"""
+
+
+# --- the bot, its town and its papers -----------------------------------------------------------------
+
+
+class Bot(BotProcess):
+    """The bot as a process whose whole output is kept."""
+
+    async def run(self, output: Path, *arguments: str) -> None:
+        with output.with_suffix(".out").open("ab") as out, output.with_suffix(".err").open("ab") as err:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                UNPACED,
+                *arguments,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._environment['PORT']}"
+
+
+@dataclass
+class Aftermath:
+    """What is left of the day."""
+
+    format: str
+    secrets: set[str] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set)
+    """Order tokens: each is a secret, and is in the database while its request is open."""
+    ended: set[str] = field(default_factory=set)
+    """Tokens whose requests have ended."""
+    waiting: set[str] = field(default_factory=set)
+    """Tokens that the database still needs."""
+    papers: dict[str, bytes] = field(default_factory=dict)
+    databases: dict[str, bytes] = field(default_factory=dict)
+    log: bytes = b""
+    posts: list[Json] = field(default_factory=list)
+    updates: list[Json] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    """Where the providers are: host and port."""
+    exits: list[int] = field(default_factory=list)
+
+
+class Day:
+    """A town full of canaries, and the bot in it."""
+
+    def __init__(self, town: Town, folder: Path, transport: str, format: str) -> None:
+        self.town = town
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.world = World(town, self.home, transport)
+        self.after = Aftermath(format)
+        self.format = format
+        self.bot: Bot | None = None
+        self._numbers = itertools.count(1)
+        self._turns = {name: asyncio.Lock() for name in ("alice", "bob", "carol", "dan", "gina")}
+        self._arm()
+
+    def _arm(self) -> None:
+        workspace, after = self.town.workspace, self.after
+        for name, canary in SLACK.items():
+            setattr(workspace, name, canary)
+            after.secrets.add(canary)
+        for vendor in self.town.vendors.values():
+            name, canary = KEYS[vendor.name]
+            assert hasattr(vendor, name)
+            setattr(vendor, name, canary)
+            after.secrets.add(canary)
+            vendor.redirect_to = f"http://127.0.0.1:1/elsewhere?key={quote(canary, safe='')}"
+            echo(vendor)
+            overhear(vendor, self._hear)
+        tradernet: Any = self.town.vendors["tradernet"]
+        tradernet.settle_after = 0.1
+        overhear_tickets(workspace.delivery.hub, after.secrets.add)
+
+    def _hear(self, vendor: Vendor[Any], call: Call) -> None:
+        self.after.secrets |= carried(vendor, call) - self.after.tokens
+
+    # The process
+
+    @property
+    def environment(self) -> dict[str, str]:
+        changes = QUICK | {"LOG_LEVEL": "DEBUG", "LOG_FORMAT": self.format}
+        return self.town.environment(self.home / "bot.db", **changes)
+
+    async def start(self) -> None:
+        self.bot = Bot(self.environment, self.home)
+        await self.bot.run(self.folder / "bot", "run", "--transport", self.world.transport)
+        if self.world.transport == "http":
+            self.town.workspace.deliver_to_http(f"{self.bot.url}/slack/events")
+        await self.town.workspace.bot_connected(timeout=30)
+        self.keep("command line", Path(f"/proc/{self.bot.pid}/cmdline").read_bytes())
+
+    async def kill(self) -> None:
+        assert self.bot is not None
+        self.after.exits.append(await self.bot.kill())
+        self.keep_database("after the kill")
+
+    async def stop(self) -> None:
+        assert self.bot is not None
+        self.after.exits.append(await self.bot.stop())
+        self.bot = None
+        self.keep_database("after the stop")
+
+    async def fails_to_start(self, name: str, *arguments: str, **changes: str) -> None:
+        """A start that cannot work; what it says is kept."""
+        home = self.folder / name
+        home.mkdir()
+        environment = self.environment | {"DATABASE_URL": f"sqlite:///{home}/bot.db"} | changes
+        bot = Bot(environment, home)
+        await bot.run(home / "said", *arguments)
+        code = await bot.ended()
+        assert code in {1, 2}, (home / "said.err").read_text()
+        assert (home / "said.err").read_text(), "it says why"
+        self.keep(f"{name}, its files", b"".join(file.read_bytes() for file in sorted(home.iterdir())))
+
+    async def command(self, *arguments: str) -> bytes:
+        bot = Bot(self.environment, self.home)
+        said = self.folder / f"command{next(self._numbers)}"
+        await bot.run(said, *arguments)
+        assert await bot.ended() == 0, said.with_suffix(".err").read_text()
+        out = said.with_suffix(".out").read_bytes()
+        self.keep(" ".join(arguments), out + said.with_suffix(".err").read_bytes())
+        return out
+
+    def keep(self, name: str, content: bytes) -> None:
+        assert content, f"{name} is empty: nothing was looked at"
+        self.after.papers[name] = self.after.papers.get(name, b"") + content
+
+    def keep_database(self, when: str) -> None:
+        for file in sorted(self.home.iterdir()):
+            self.after.databases[f"{file.name} {when}"] = file.read_bytes()
+
+    # What people do
+
+    async def ask(self, who: str, provider: str, reference: str) -> Message:
+        """A card, once the order was looked up."""
+        tag, person = f"case-{next(self._numbers):04d}", self.world.person(who)
+        async with self._turns[who]:
+            await person.command("/cancel-order", f"{provider} {reference}")
+            form = await person.modal(timeout=20)
+            sent = await form.submit() if await self._fill(form, tag) else None
+            assert sent is not None
+            assert sent.ok, sent.errors
+        return await self.town.workspace.wait_until(
+            lambda: next(m for m in self.world.cards if tag in m.readable and "Approve" in " ".join(m.buttons)), 30
+        )
+
+    async def _fill(self, form: Any, tag: str) -> bool:
+        form.fill({"Reason": f"{tag} {NASTY}"})
+        return True
+
+    async def approve(self, asked_by: str, card: Message) -> None:
+        for who in [name for name in ("bob", "carol", "dan") if name != asked_by][:2]:
+            await self.world.approve(who, card)
+
+    async def decided(self, card: Message) -> None:
+        """Until nobody is asked any more."""
+        await self.town.workspace.wait_until(
+            lambda: "Approve" not in " ".join(self.world.card(card).buttons), 30
+        )
+
+    async def cancel(self, provider: str, reference: str, fault: Fault | None = None) -> Message:
+        """Ask and approve, with one fault on the way of the cancel."""
+        vendor, who = self.town.vendors[provider], REQUESTERS.get(provider, "gina")
+        card = await self.ask(who, provider, reference)
+        before = len(vendor.sends)
+        if fault is not None:
+            vendor.fail_next(fault)
+        await self.approve(who, card)
+        await self.decided(card)
+        await self.town.workspace.wait_until(lambda: len(vendor.sends) > before, 30)
+        return card
+
+    async def look(self, provider: str, reference: str, fault: Fault | None = None) -> None:
+        """Ask with a fault on the way of the look-up, and withdraw."""
+        vendor, who = self.town.vendors[provider], REQUESTERS.get(provider, "gina")
+        if fault is not None:
+            vendor.fail_next(fault, on="read", times=3 if fault in {Fault.DROP, Fault.LOSE_ANSWER} else 1)
+        card = await self.ask(who, provider, reference)
+        await self.world.person(who).click(self.world.card(card), "Withdraw")
+        await self.decided(card)
+
+    def fresh(self, provider: str, **details: str) -> str:
+        """One more order that can be cancelled; `details` as its provider calls them."""
+        number = next(self._numbers)
+        orders: dict[str, Callable[[], Any]] = {
+            "cpanel": lambda: CPanelOrder(f"77{number:06d}", order_id=f"66{number:06d}"),
+            "digicert": lambda: DigiCertOrder(f"88{number:06d}"),
+            "payvalida": lambda: PurchaseOrder(f"order-{number:04d}"),
+            "tradernet": lambda: MarketOrder(f"99{number:06d}"),
+            "servertastic": lambda: SslOrder(
+                f"C4n4ryT0ken{number:05d}", "Awaiting Provider Approval", f"STR_2_{number:05d}"
+            ),
+        }
+        reference = self.town.vendors[provider].add_order(replace(orders[provider](), **details))
+        if provider == "servertastic":
+            self.after.tokens.add(reference)
+        return reference
+
+    # Gathering it all
+
+    def gather(self) -> Aftermath:
+        after, workspace = self.after, self.town.workspace
+        payvalida: Any = self.town.vendors["payvalida"]
+        after.tokens |= set(self.town.vendors["servertastic"].orders)
+        after.secrets |= {payvalida.checksum(order) for order in payvalida.orders}
+        after.secrets |= set(workspace.views._triggers) | set(workspace.response_urls._known)
+        after.places = [vendor.base_url.split("/")[2] for vendor in self.town.vendors.values()]
+        after.log = (self.folder / "bot.err").read_bytes()
+        self.keep("stderr", after.log)
+        after.papers["stdout"] = (self.folder / "bot.out").read_bytes()
+        calls = [(call.method, unasked(call.method, call.args)) for call in workspace.calls]
+        self.keep("Slack calls", as_json(calls))
+        self.keep("Slack messages", as_json(messages(self.town)))
+        self.keep("Slack views", as_json([unasked("views", v.content) for v in workspace.views.views.values()]))
+        after.posts = [call.args for call in workspace.calls if call.method == "chat.postMessage"]
+        with sqlite3.connect(self.home / "bot.db") as database:
+            after.waiting = {value for (value,) in database.execute("SELECT value FROM reference")}
+            asked = {key for (key,) in database.execute("SELECT count(*) FROM request")}
+        assert asked != {0}
+        return after
+
+
+def as_json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+
+
+def unasked(method: str, args: Json) -> Json:
+    """Without what must be in there: Slack's own trigger in the call that it was given for, and, in the
+    form, what the very person who looks at it had typed into its field."""
+    if not method.startswith("views"):
+        return args
+    kept = json.loads(json.dumps({key: value for key, value in args.items() if key != "trigger_id"}))
+    for block in (kept.get("view") or kept).get("blocks", []):
+        if block.get("element", {}).get("action_id") == "reference":
+            block["element"].pop("initial_value", None)
+    return dict(kept)
+
+
+def messages(town: Town) -> list[Json]:
+    """Everything that was ever said, edited away, deleted or shown to one person."""
+    channels = town.workspace.channels.values()
+    top = [m for c in channels for m in (*c.messages, *c.ephemerals, *c.deleted)]
+    every = [m for message in top for m in (message, *message.thread)]
+    every += [old for message in every for old in message.history]
+    return [{"text": m.text, "blocks": m.blocks, "metadata": m.metadata, "to": m.only_for} for m in every]
+
+
+# --- providers that repeat what they were sent --------------------------------------------------------
+
+
+def carried(vendor: Vendor[Any], call: Call) -> set[str]:
+    """The secrets in this call, besides the vendor's key."""
+    found = {call.headers.get("x-ntapi-sig", ""), call.query.get("checksum", "")}
+    if vendor.name == "servertastic":
+        found.add(call.query.get("order_token", ""))
+    return found - {""}
+
+
+def writings(secret: str) -> list[str]:
+    """How a provider might repeat a secret."""
+    pair = f"someone:{secret}".encode()
+    return [
+        secret,
+        secret.swapcase(),
+        f"GET /x?key={quote(secret, safe='')}&more=1",
+        f"GET /x?key={quote(quote(secret, safe=''), safe='')}",
+        f"Basic {base64.b64encode(pair).decode()}",
+        f"Basic {base64.urlsafe_b64encode(pair).decode()}",
+        base64.b64encode(secret.encode()).decode(),
+        secret.encode().hex(),
+        secret.encode().hex().upper(),
+        json.dumps({"key": secret}),
+        json.dumps(json.dumps([secret])),
+        repr({"key": secret}),
+        escape(secret),
+        f"\u200b{secret[:5]}\u200b{secret[5:]}",
+        "long " * 56 + secret,
+    ]
+
+
+def echoes(vendor: Vendor[Any], call: Call) -> list[str]:
+    """Everything that a careless provider could say about a call."""
+    secrets = {getattr(vendor, KEYS[vendor.name][0]), *carried(vendor, call)}
+    url = f"{vendor.base_url}{call.path}?{urlencode(call.query, quote_via=quote)}"
+    said = [f"{call.method} {url}", f"see {url.removeprefix('http://')}", f"headers {dict(call.headers)}"]
+    said += [f"{name}: {value}" for name, value in call.headers.items() if name.startswith(("x-", "auth"))]
+    return [*said, NASTY, *(text for secret in sorted(secrets) for text in writings(secret))]
+
+
+def refusal(vendor: Vendor[Any], words: str) -> web.Response:
+    """A no in the form in which this vendor's words are passed on to people."""
+    match vendor.name:
+        case "cpanel":
+            failure = {"status": 0, "data": {"error_type": words}, "errors": [words], "messages": [words]}
+            return web.json_response(failure)
+        case "digicert":
+            return web.json_response({"errors": [{"code": words, "message": words}]}, status=400)
+        case "payvalida":
+            return web.json_response({"CODE": "0019", "DESC": words, "DATA": words})
+        case "tradernet":
+            return web.json_response({"code": 12, "errorMsg": words, "error": words})
+        case _:
+            return web.json_response({"error": {"code": 400, "message": words}}, status=400)
+
+
+def echo(vendor: Vendor[Any]) -> None:
+    """Let the vendor's no repeat what it was sent, another way each time."""
+    turn = itertools.count()
+
+    def rejection(call: Call) -> web.Response:
+        said = echoes(vendor, call)
+        return refusal(vendor, said[next(turn) % len(said)])
+
+    vendor.rejection = rejection  # type: ignore[method-assign]
+
+
+def overhear(vendor: Vendor[Any], hear: Callable[[Vendor[Any], Call], None]) -> None:
+    """Learn the secrets of each call, also of those that go wrong."""
+    read = vendor._call_of
+
+    async def call_of(request: web.Request) -> Call:
+        call = await read(request)
+        hear(vendor, call)
+        return call
+
+    vendor._call_of = call_of  # type: ignore[method-assign]
+
+
+def overhear_tickets(hub: Any, hear: Callable[[str], None]) -> None:
+    """The address of a socket is a key to it."""
+    issue = hub.open
+
+    def opened() -> str:
+        url = str(issue())
+        hear(re.findall(r"ticket=([^&]+)", url)[0])
+        return url
+
+    hub.open = opened
+
+
+# --- the day ------------------------------------------------------------------------------------------
+
+
+async def a_bad_day(folder: Path, transport: str, format: str) -> Aftermath:
+    async with AsyncExitStack() as opened:
+        day = Day(await opened.enter_async_context(Town()), folder, transport, format)
+        try:
+            if transport == "socket":
+                await false_starts(day)
+            await day.start()
+            await all_goes_well(day)
+            await (everything_fails(day) if transport == "socket" else strangers_knock(day))
+            await the_pages_answer(day)
+            await the_commands_answer(day)
+            await day.stop()
+        except BaseException:
+            log = folder / "bot.err"
+            sys.stderr.write(log.read_text(errors="replace")[-4000:] if log.exists() else "no log\n")
+            raise
+        finally:
+            if day.bot is not None:
+                await day.bot.kill()
+        return day.gather()
+
+
+async def false_starts(day: Day) -> None:
+    """Tokens that Slack refuses, and settings with secrets in all the wrong places."""
+    day.after.secrets |= {*WRONG_TOKENS.values(), "C4n4ryDatabasePassw0rd"}
+    keys = {name: key for name, (_, key) in KEYS.items()}
+    all_wrong = {
+        "APPROVAL_CHANNEL": SLACK["signing_secret"],
+        "APPROVERS": f"{SLACK['bot_token']},U0BOB",
+        "CPANEL_BASE_URL": f"https://user:{keys['cpanel']}@host.example",
+        "DATABASE_URL": "postgresql://bot:C4n4ryDatabasePassw0rd@127.0.0.1/bot",
+        "DIGICERT_CANCEL_STATUS": keys["digicert"],
+        "HOST": keys["servertastic"],
+        "LOG_LEVEL": keys["payvalida"],
+        "PAGERDUTY_API_KEY": keys["tradernet"],
+        "PORT": keys["tradernet"],
+        "PROVIDER_TIMEOUT": f"https://x/?key={keys['cpanel']}",
+        "SERVERTASTIC_API_KEY_FILE": keys["servertastic"],
+        "SLACK_APP_TOKEN": SLACK["bot_token"],
+        "SLACK_SIGNINGSECRET": SLACK["signing_secret"],
+        "TRADERNET_PRIVATE_KEY": f"{keys['tradernet']}\nmore",
+    }
+    await asyncio.gather(
+        day.fails_to_start("settings", "run", **all_wrong),
+        *(day.fails_to_start(name, "run", **{name: token}) for name, token in WRONG_TOKENS.items()),
+    )
+
+
+async def all_goes_well(day: Day) -> None:
+    references = {name: day.fresh(name) for name in day.town.vendors}
+    cards = await asyncio.gather(*(day.cancel(name, each) for name, each in references.items()))
+    for card in cards:
+        await day.world.reads(card, "Outcome: cancelled", timeout=30)
+    day.after.ended.add(references["servertastic"])
+
+
+async def everything_fails(day: Day) -> None:
+    slack_fails(day)
+    await asyncio.gather(*(the_provider_fails(day, name) for name in day.town.vendors))
+    await asyncio.gather(*(day.look(name, day.fresh(name, **hidden(name))) for name in day.town.vendors))
+    await the_power_fails(day)
+    for vendor in day.town.vendors.values():
+        setattr(vendor, KEYS[vendor.name][0], "another key by now")
+    await asyncio.gather(*(day.look(name, day.fresh(name)) for name in day.town.vendors))
+
+
+def slack_fails(day: Day) -> None:
+    """Each of these hits some message or question of the bot's while providers fail as well."""
+    slack = day.town.workspace
+    slack.fail_next("chat.postMessage", "ratelimited", retry_after=1)
+    slack.fail_next("chat.postMessage", status=500)
+    for method in ("chat.postMessage", "chat.update", "users.info", "usergroups.users.list"):
+        slack.fail_next(method, "invalid_auth")
+        slack.fail_next(method, f"no: {SLACK['bot_token']} {NASTY}")
+        slack.fail_next(method, "drop")
+    slack.fail_next("chat.update", "lose_answer")
+
+
+async def the_provider_fails(day: Day, name: str) -> None:
+    vendor = day.town.vendors[name]
+    for fault in Fault:
+        reference = day.fresh(name)
+        await day.look(name, reference, fault)
+        day.after.ended |= {reference} & day.after.tokens
+        await day.cancel(name, day.fresh(name), fault)
+    for _ in range(3):
+        await day.cancel(name, day.fresh(name), Fault.REJECT)
+    vendor.release()
+
+
+def hidden(name: str) -> dict[str, Any]:
+    """Our own key where the order's description should be."""
+    _, key = KEYS[name]
+    return {
+        "cpanel": {"domains": (key, f"{key}.example")},
+        "digicert": {"common_name": key, "other_names": (key,)},
+        "payvalida": {"description": key, "method": key},
+        "tradernet": {"instrument": key},
+        "servertastic": {"domain": key, "product": key},
+    }[name]
+
+
+async def the_power_fails(day: Day) -> None:
+    """Killed with two cancels on their way, started again."""
+    vendors = [day.town.vendors[name] for name in ("payvalida", "servertastic")]
+    for vendor in vendors:
+        vendor.fail_next(Fault.HANG)
+    cards = await asyncio.gather(*(day.cancel(vendor.name, day.fresh(vendor.name)) for vendor in vendors))
+    await day.kill()
+    for vendor in vendors:
+        vendor.release()
+    await day.start()
+    await day.world.reads(cards[0], "Outcome: cancelled", timeout=30)
+
+
+async def strangers_knock(day: Day) -> None:
+    """What is not Slack's, or not understood, is turned away and not repeated."""
+    assert day.bot is not None
+    token, key = SLACK["bot_token"], KEYS["cpanel"][1]
+    headers = {"Authorization": f"Bearer {token}", "X-Slack-Signature": f"v0={SLACK['signing_secret']}"}
+    body = json.dumps({"token": token, "text": NASTY, "response_url": "https://hooks.slack.com/x/C4n4ry"})
+    statuses = []
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        for extra in ({}, {"X-Slack-Request-Timestamp": "1700000000"}):
+            url = f"{day.bot.url}/slack/events?token={quote(token, safe='')}"
+            async with session.post(url, data=body, headers=headers | extra) as answer:
+                statuses.append(answer.status)
+                day.keep("401", f"{dict(answer.headers)}".encode() + await answer.read())
+    assert statuses == [401, 401]
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(day.bot.url.rpartition(":")[2]))
+    writer.write(f"GET /{key}\x00 HTTP/9.9\r\n{FORGED}\r\n\r\n".encode())
+    day.keep("400", await reader.read())
+    writer.close()
+    trigger = day.town.workspace.views.trigger("U0ALICE")
+    for odd in ({"callback_id": NASTY}, {"actions": [{"action_id": NASTY}]}, {"view": 7}, {"nonsense": token}):
+        await day.town.workspace.raw_interaction(
+            {"type": "block_actions", "trigger_id": trigger, "user": {"id": "U0ALICE"}, **odd}
+        )
+    await asyncio.gather(
+        *(day.cancel(name, day.fresh(name), fault) for name in day.town.vendors for fault in (Fault.REJECT,))
+    )
+
+
+async def the_pages_answer(day: Day) -> None:
+    assert day.bot is not None
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        for path in ("/livez", "/readyz", "/slack/events", f"/{quote(SLACK['bot_token'], safe='')}"):
+            async with session.get(day.bot.url + path) as answer:
+                day.keep(f"page {path[:8]}", f"{answer.status} {dict(answer.headers)}".encode() + await answer.read())
+
+
+async def the_commands_answer(day: Day) -> None:
+    listed = json.loads(await day.command("requests", "list", "--json", "--limit", "1000"))
+    assert len({request["provider"] for request in listed}) == 5
+    told = [request["id"] for request in listed if "refused" in json.dumps(request)][:2]
+    await asyncio.gather(
+        *(day.command("requests", "show", request, "--json") for request in told),
+        day.command("requests", "list", "--limit", "1000"),
+        day.command("requests", "show", listed[0]["id"]),
+        day.command("audit", "verify"),
+        day.command("providers"),
+    )
+
+
+@pytest.fixture(scope="module", params=[("socket", "json"), ("http", "console")], ids="-".join)
+def after(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
+    transport, format = request.param
+    return asyncio.run(a_bad_day(tmp_path_factory.mktemp("day"), transport, format))
+
+
+# --- what is found afterwards -------------------------------------------------------------------------
+
+
+def test_no_secret_is_in_anything_that_people_or_programs_can_read(after: Aftermath) -> None:
+    scanner = Scanner(after.secrets | after.tokens)
+    leaks = [f"{name}: {found}" for name, paper in after.papers.items() for found in scanner.scan(paper)]
+    assert not leaks, "\n".join(leaks[:20])
+
+
+def test_no_secret_is_in_the_database_and_no_token_that_is_not_needed_any_more(after: Aftermath) -> None:
+    last = {name: content for name, content in after.databases.items() if "stop" in name}
+    gone = after.tokens - after.waiting
+    assert after.ended
+    assert after.ended <= gone
+    leaks = [f"{name}: {f}" for name, file in after.databases.items() for f in Scanner(after.secrets).scan(file)]
+    leaks += [f"{name}: {found}" for name, file in last.items() for found in Scanner(gone).scan(file)]
+    assert not leaks, "\n".join(leaks[:20])
+
+
+def test_the_secrets_were_really_there_to_be_leaked(after: Aftermath) -> None:
+    shapes = {
+        "a trigger": r"\d+\.\d+\.[0-9a-f]{32}",
+        "a checksum": r"[0-9A-F]{128}",
+        "a signature": r"[0-9a-f]{64}",
+        "a response URL": r"[\w-]{24}",
+    }
+    for what, shape in shapes.items():
+        assert any(re.fullmatch(shape, secret) for secret in after.secrets), what
+    assert len(after.tokens) > 10
+    assert set(after.exits) <= {0, -9}
+    assert any(name.startswith("bot.db ") for name in after.databases)
+
+
+def test_no_address_of_a_provider_is_in_a_message_or_in_the_log(after: Aftermath) -> None:
+    """Origins may be shown; an address with a path may be enough to cancel an order."""
+    for name, paper in after.papers.items():
+        for place in after.places:
+            pattern = rf"{re.escape(place)}(/|\\/|%2f|&#x2f;)".encode()
+            assert not re.search(pattern, paper, re.IGNORECASE), f"{place} in {name}"
+
+
+def test_links_in_messages_are_never_previewed(after: Aftermath) -> None:
+    assert after.posts
+    for post in after.posts:
+        assert (post["unfurl_links"], post["unfurl_media"]) == (False, False)
+
+
+def test_every_record_of_the_log_is_one_line_and_none_is_forged(after: Aftermath) -> None:
+    lines = after.log.decode().split("\n")
+    assert lines.pop() == ""
+    assert len(lines) > 50
+    for line in lines:
+        assert line.isprintable(), line
+        if after.format == "json":
+            record = json.loads(line)
+            assert {"timestamp", "level", "logger", "event"} <= record.keys(), line
+            assert record["event"] != "forged"
+        else:
+            assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z \w+ +[\w.]+ - ", line), line
+    assert after.papers["stdout"] == b""
+
+
+def test_nothing_that_was_typed_steers_a_terminal(after: Aftermath) -> None:
+    for name, paper in after.papers.items():
+        if name.startswith(("requests", "audit")):
+            assert b"\x1b" not in paper
+            assert b"\xe2\x80\xae" not in paper or "--json" in name, name
+            assert not any(line.startswith(b'{"event": "forged"') for line in paper.splitlines())
