@@ -15,10 +15,10 @@ NO_PROXIES := HTTPS_PROXY= HTTP_PROXY= ALL_PROXY= https_proxy= http_proxy= all_p
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help sandbox demo test check lock clean
+.PHONY: help sandbox demo test check conformance mutation lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 sandbox: $(READY) ## try the bot in the browser: no Slack, no provider, nothing to sign up for
 	@$(NO_PROXIES) $(BIN)/python -m sandbox
@@ -35,6 +35,12 @@ check: $(READY_DEV) ## lint, format, types, layers, migrations
 	@$(BIN)/python -m mypy --strict bot providers sandbox tests
 	@$(BIN)/python -m pytest -q tests/test_layers.py
 	@$(BIN)/python -m pytest -q tests/bot/test_migrations.py
+
+conformance: $(READY) ## try every provider on every case of what can go wrong; half a minute
+	@$(NO_PROXIES) $(BIN)/python -m sandbox.conformance
+
+mutation: $(READY_DEV) ## change the adapters in a thousand places and see if a test notices; takes long
+	@$(BIN)/python -m tests.providers.mutation
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)

@@ -39,6 +39,13 @@ class Accounts:
     def find(self, provider: str, name: str) -> Account | None:
         return self._by_key.get((provider, name))
 
+    def serving(self, provider: str, name: str, account: str) -> Account | None:
+        """The one that leads to this very account at the provider: by its name, or, where it was
+        renamed since, under any."""
+        named = [self._by_key[provider, name]] if (provider, name) in self._by_key else []
+        others = [each for each in self if each.facts.name == provider]
+        return next((each for each in [*named, *others] if each.provider.account == account), None)
+
     def names_of(self, provider: str) -> list[str]:
         """The accounts of one provider."""
         return [name for known, name in self._by_key if known == provider]

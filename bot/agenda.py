@@ -67,17 +67,18 @@ def due(
 
 
 def _first_look(request: Request, now: datetime, timing: Timing) -> datetime:
-    """When a look-up may be believed: at once after a complete answer, else after a quarantine that
-    is longer than the call could still have been running at the provider."""
-    outcome, permit = request.outcome, request.permit
-    if outcome is None or permit is None:
+    """When a look-up may be believed: at once after a complete answer, else after a quarantine in
+    which a call that we gave up may still be carried out. The worker holds to it by a clock that
+    nobody can set."""
+    outcome = request.outcome
+    if outcome is None:
         return now + timing.reconcile_after
     wait = outcome.look_again
     if request.state is State.ACCEPTED:
         return now + (FIRST_FOLLOW_UP if wait is None else wait)
     if outcome.settled:
         return now + (timedelta(0) if wait is None else wait)
-    return max(now, permit.at + timing.reconcile_after)
+    return now + timing.reconcile_after
 
 
 def next_look(runs: int, wanted: timedelta | None) -> timedelta:

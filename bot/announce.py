@@ -67,13 +67,14 @@ def reminder(request: Request, facts: Facts) -> Owed:
 
 def asked(request: Request, facts: Facts, origin: str) -> Owed:
     """The private answer to the requester: where it is being decided, and under which ID."""
-    return whisper(origin or request.channel, request.requester, notices.asked_notice(request, facts))
+    return whisper(origin, request.requester, notices.asked_notice(request, facts))
 
 
 def whisper(channel: str, person: Person, text: str) -> Owed:
     """Something only `person` sees, where they clicked or typed; in a direct message if that was nowhere."""
     if not channel:
-        return Owed(f"direct:{person.user}", Kind.DIRECT, None, person.user, _body(text=text))
+        body = _body(text=text, blocks=[section(text, "line")])
+        return Owed(f"direct:{person.user}", Kind.DIRECT, None, person.user, body)
     return Owed(f"whisper:{person.user}", Kind.WHISPER, None, channel, _body(user=person.user, text=text))
 
 

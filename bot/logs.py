@@ -74,6 +74,7 @@ def log_crashes() -> None:
     """Have warnings and uncaught exceptions logged: Python's own print would show them unmasked."""
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
+    sys.unraisablehook = lambda crash: _log_uncaught(crash.exc_type, crash.exc_value, crash.exc_traceback)
     threading.excepthook = lambda crash: _log_uncaught(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
@@ -114,10 +115,12 @@ class Redactor:
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets for form in _spellings(secret) if len(form) >= _SHORTEST}
         longest_first = sorted(forms, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._known = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        self._small = {form.lower() for form in forms}
 
     def text(self, text: str) -> str:
-        if self._known:
+        small = text.lower()
+        if any(form in small for form in self._small):  # far quicker than the pattern, and mostly false
             text = self._known.sub(MASK, text)
         for shape, replacement in _SHAPES:
             text = shape.sub(replacement, text)
@@ -151,24 +154,22 @@ _SECRET_FIELD = re.compile(rf"(?:{_NAMES}|(?:proxy-)?authorization|token|secret)
 
 
 def _spellings(secret: str) -> set[str]:
-    """The ways in which a secret turns up in URLs, headers, bodies and reprs."""
+    """The ways in which a secret turns up in URLs, headers, bodies and reprs; the case does not matter."""
     if len(secret) < _SHORTEST:
         return set()
     raw = secret.encode("utf-8", "surrogatepass")
     percent = {quote(raw, safe=safe) for safe in ("", "/", ":/@!$&'()*+,;=")} | {quote_plus(raw)}
-    lower = {re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in percent}
-    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    slashes = {form.replace("/", "\\/") for form in escaped}
+    twice = {quote(form, safe="") for form in percent}
+    escaped = {*_as_json(secret), repr(secret)[1:-1], repr(raw)[2:-1]}
+    nested = {again for form in escaped for again in _as_json(form)}
+    written = {form.replace("\\'", "'") for form in escaped | nested} | escaped | nested
+    slashes = {form.replace("/", "\\/") for form in written}
     markup = {html_escape(secret), html_escape(secret, quote=False)}
-    return {
-        *(secret, raw.hex(), raw.hex().upper()),
-        *percent,
-        *lower,
-        *escaped,
-        *slashes,
-        *markup,
-        *_base64(raw),
-    }
+    return {secret, raw.hex(), *percent, *twice, *written, *slashes, *markup, *_base64(raw)}
+
+
+def _as_json(text: str) -> set[str]:
+    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def _base64(raw: bytes) -> set[str]:

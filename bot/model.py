@@ -154,6 +154,13 @@ def reference_key(provider: str, account: str, reference: str) -> str:
     return _sha256(["order", 1, provider, account, reference])
 
 
+def order_key(request: Request) -> str | None:
+    """The order's identity by the provider's own word; None where its reference is identity enough."""
+    if request.order is None or not request.order.identity:
+        return None
+    return _sha256(["identity", 1, request.provider, request.account, request.order.identity])
+
+
 def digest(request: Request) -> str:
     """What an approval is bound to: everything the approver was shown, as one SHA-256."""
     order = request.order
@@ -270,6 +277,13 @@ class CallPerson:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An approved request cannot be executed at the moment."""
+
+    why: str
+
+
 Command = (
     Approve
     | Deny
@@ -282,6 +296,7 @@ Command = (
     | RecordInterruption
     | RecordFollowUp
     | CallPerson
+    | Hold
 )
 
 

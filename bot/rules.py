@@ -33,6 +33,7 @@ from bot.model import (
     Expired,
     FollowedUp,
     Held,
+    Hold,
     Interrupted,
     Judge,
     OrderRead,
@@ -91,6 +92,9 @@ def decide(request: Request, command: Command, now: datetime) -> list[Event]:
         case CallPerson(why):
             waiting = request.state in {State.ACCEPTED, State.UNKNOWN}
             return [PersonCalled(why)] if waiting else []
+        case Hold(why):
+            is_news = request.state is State.APPROVED and request.held != why
+            return [Held(why)] if is_news else []
         case _:
             assert_never(command)
 
@@ -134,7 +138,7 @@ def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
         raise Refused(
             "old_card", "This card is out of date: the order changed. Look at the new one, then decide."
         )
-    if request.state is State.APPROVED:
+    if request.state is State.APPROVED and not request.held:
         raise Refused("enough", "Enough people have approved this already; it is about to be cancelled.")
     verified = command.verdict.answer is Eligibility.ELIGIBLE
     approved = Approved(command.by, command.digest, verified, command.verdict.why)
@@ -237,6 +241,10 @@ def _follow_up(request: Request, outcome: Outcome) -> list[Event]:
         return []
     if outcome.result is Result.NO_EFFECT and request.state is State.ACCEPTED:
         return []  # the provider took it; that the order is still there only means "not yet"
+    if outcome.result is Result.NO_EFFECT and request.outcome and request.outcome.settled:
+        # The provider had answered, with something that is no success, and the order is as it was:
+        # that was a no. Asking again would get the same answer.
+        return [FollowedUp(replace(request.outcome, result=Result.REFUSED))]
     if _says_nothing_new(request, outcome):
         return []
     return [FollowedUp(outcome)]

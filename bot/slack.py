@@ -6,6 +6,7 @@ was lost), no redirect is followed, and a rate limit comes back with its waiting
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +31,8 @@ AUTH_ERRORS = frozenset(
 GONE_ERRORS = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 BAD_PAYLOAD = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 UNREACHABLE = frozenset({"user_not_in_channel", "channel_not_found", "not_in_channel", "is_archived"})
+
+_ERROR_NAME = re.compile(r"[a-z0-9_]{1,60}")
 
 
 class SlackProblem(Exception):
@@ -157,6 +160,8 @@ class Slack:
             answer = await self.client.api_call(method, json=given)
         except SlackApiError as refused:
             raise _translate(refused) from None
+        except (AttributeError, TypeError, ValueError):
+            raise SlackProblem("unreadable_answer") from None  # the SDK trips over what is not JSON
         except (ClientError, SlackClientError, TimeoutError, OSError) as lost:
             raise SlackProblem(f"no_answer_{type(lost).__name__}") from None
         return dict(answer.data) if isinstance(answer.data, dict) else {}
@@ -166,6 +171,8 @@ def _translate(refused: SlackApiError) -> SlackProblem:
     response = refused.response
     data = response.data if isinstance(response.data, dict) else {}
     code = str(data.get("error") or f"http_{response.status_code}")
+    if not _ERROR_NAME.fullmatch(code):
+        code = "unnamed_error"  # it is stored and shown, and whatever this is may repeat what was sent
     if response.status_code != 429 and code != "ratelimited":
         return SlackProblem(code)
     return SlackProblem("ratelimited", _waiting_time(response.headers))

@@ -21,8 +21,10 @@ from bot.directory import Directory
 from bot.errors import ChainBroken, CountersignError
 from bot.logs import get_logger
 from bot.model import (
+    BEFORE_PERMIT,
     CallPerson,
     Expire,
+    Hold,
     Judge,
     Permit,
     RecordAnswer,
@@ -41,9 +43,7 @@ from providers.contract import Attempt, OrderState, Outcome, Result, Standing
 
 log = get_logger(__name__)
 
-LEASE = timedelta(minutes=3)
-"""Longer than any action takes: three provider calls at most, each with a deadline."""
-AT_ONCE = 32
+AT_ONCE = 64
 AT_ONCE_PER_PROVIDER = 8
 JUST_NOW = 15.0
 """Seconds within which Slack must have confirmed everybody before a permit is taken."""
@@ -60,7 +60,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An action this worker has claimed, until `until` on the monotonic clock."""
+    """An action this worker has claimed, until `until` by `elapsed`."""
 
     id: int
     kind: Kind
@@ -94,7 +94,14 @@ class Worker:
         self._supervisor = supervisor
         self._clock = clock
         self._idle = idle
+        # Longer than any action takes: two provider calls and some of Slack's, each with a deadline.
+        self._lease = timedelta(minutes=1) + 4 * deadlines.call
         self._wake = asyncio.Event()
+        self._running: set[int] = set()
+        """Actions whose task lives in this process, whatever their lease says."""
+        self._began = elapsed()
+        self._given_up: dict[str, float] = {}
+        """When this process stopped waiting for an answer, by request."""
         self._busy: Counter[str] = Counter()
         self._actions: dict[Kind, Callable[[Held], Awaitable[Again]]] = {
             Kind.CHECK: self._check,
@@ -115,21 +122,24 @@ class Worker:
             self._wake.clear()
             while sum(self._busy.values()) < AT_ONCE and (held := await self._claim()):
                 self._busy[held.lane] += 1
+                self._running.add(held.id)
                 self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
             await self._sleep()
 
     async def _claim(self) -> Held | None:
         token = secrets.token_hex(8)
-        until = time.monotonic() + LEASE.total_seconds()
+        until = elapsed() + self._lease.total_seconds()
         full = [lane for lane, busy in self._busy.items() if busy >= AT_ONCE_PER_PROVIDER]
-        due = await self._store.read(lambda unit: unit.next_due())
+        running = tuple(self._running)
+        due = await self._store.read(lambda unit: unit.next_due(running))
         if due is None or due > self._clock():
             return None  # nothing to claim: spare the disk a transaction
-        row = await self._store.write(lambda unit: unit.claim(token, LEASE, full))
+        row = await self._store.write(lambda unit: unit.claim(token, self._lease, full, running))
         return None if row is None else _held(row, token, until)
 
     async def _sleep(self) -> None:
-        due = await self._store.read(lambda unit: unit.next_due())
+        running = tuple(self._running)
+        due = await self._store.read(lambda unit: unit.next_due(running))
         wait = self._idle if due is None else (due - self._clock()).total_seconds()
         full = (
             sum(self._busy.values()) >= AT_ONCE or max(self._busy.values(), default=0) >= AT_ONCE_PER_PROVIDER
@@ -158,6 +168,7 @@ class Worker:
             await self._put_away(held, again)
         finally:
             self._busy[held.lane] -= 1
+            self._running.discard(held.id)
             self.wake()
 
     async def _put_away(self, held: Held, again: Again) -> None:
@@ -199,6 +210,14 @@ class Worker:
             return None
         if request.state is not State.APPROVED or reference is None:
             return None
+        if self._clock() >= request.expires_at:
+            await self._workflow.record(request.id, Expire())
+            return None
+        try:
+            self._workflow.account(request)
+        except CountersignError as gone:
+            await self._workflow.record(request.id, Hold(gone.advice))
+            return agenda.next_look(held.runs + 2, None)
         order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)
         permit = await self._workflow.take_permit(request.id, await self._judge(request, order, epoch), epoch)
@@ -206,7 +225,9 @@ class Worker:
             after, _ = await self._workflow.load(request.id)
             return agenda.next_look(held.runs + 2, None) if after.state is State.APPROVED else None
         outcome = await self._send(held, request, reference, permit)
-        await self._workflow.record(request.id, RecordAnswer(epoch, outcome))
+        after = await self._workflow.record(request.id, RecordAnswer(epoch, outcome))
+        if after.state not in {State.ACCEPTED, State.UNKNOWN}:
+            del self._given_up[request.id]
         log.info("cancel_answered", request=request.id, attempt=permit.attempt, result=outcome.result)
         return None
 
@@ -226,7 +247,7 @@ class Worker:
 
     async def _send(self, held: Held, request: Request, reference: str, permit: Permit) -> Outcome:
         """The one call that cannot be taken back."""
-        if time.monotonic() > held.until - self._deadlines.call.total_seconds():
+        if elapsed() > held.until - self._deadlines.call.total_seconds():
             # This process was asleep; another one may have taken over by now.
             return Outcome(Result.NO_EFFECT, "The bot was paused before it could send.", "lease_over")
         provider = self._workflow.account(request).provider
@@ -236,26 +257,40 @@ class Worker:
                 return await provider.cancel(reference, note, permit.order)
         except TimeoutError:
             return Outcome(Result.UNKNOWN, f"No answer from {provider.facts.label}.", "deadline")
+        finally:
+            self._given_up[request.id] = elapsed()
 
     async def _follow_up(self, held: Held) -> Again:
         """Find out, by reading only, what an accepted or unknown cancel became."""
         request, reference = await self._workflow.load(held.request_id)
         if request.state not in {State.ACCEPTED, State.UNKNOWN} or not request.permit or reference is None:
             return None
-        age = self._clock() - request.permit.at
         accepted = request.state is State.ACCEPTED
-        if not accepted and age < self._quarantine(request):
-            return self._quarantine(request) - age
-        provider = self._workflow.account(request).provider
-        outcome = await provider.follow_up(reference, Attempt(request.permit.order, age, accepted))
+        rested = self._rested(request)
+        if not accepted and rested < self._quarantine(request):
+            return self._quarantine(request) - rested
+        try:
+            provider = self._workflow.account(request).provider
+        except CountersignError as gone:
+            await self._workflow.record(request.id, CallPerson(gone.advice))
+            return None
+        outcome = await provider.follow_up(reference, Attempt(request.permit.order, rested, accepted))
+        age = self._clock() - request.permit.at
         after = await self._workflow.record(request.id, RecordFollowUp(outcome))
         if after.state is not request.state:
+            self._given_up.pop(request.id, None)
             return None  # decided, or scheduled anew under the new state
         horizon = provider.facts.confirm_within if accepted else self._deadlines.reconcile_for
         if outcome.needs_person or age >= horizon:
             await self._workflow.record(request.id, CallPerson(outcome.said or NEVER_CONFIRMED))
             return None
         return min(agenda.next_look(held.runs, outcome.look_again), max(horizon - age, timedelta(seconds=1)))
+
+    def _rested(self, request: Request) -> timedelta:
+        """How long it is certain that nobody here has been waiting for the answer: by a clock that no
+        step, time zone or suspended machine moves. A permit of a process before this one counts from
+        our own start."""
+        return timedelta(seconds=elapsed() - self._given_up.get(request.id, self._began))
 
     def _quarantine(self, request: Request) -> timedelta:
         settled = request.outcome is not None and request.outcome.settled
@@ -266,8 +301,10 @@ class Worker:
         return self._workflow.policy.timing.remind_after * 2**held.runs if waiting else None
 
     async def _expire(self, held: Held) -> Again:
-        await self._workflow.record(held.request_id, Expire())
-        return None
+        after = await self._workflow.record(held.request_id, Expire())
+        if after.state not in BEFORE_PERMIT:
+            return None
+        return max(after.expires_at - self._clock(), timedelta(seconds=1))  # the clock was set back
 
     async def _look_up(self, request: Request, reference: str) -> OrderState:
         provider = self._workflow.account(request).provider
@@ -276,6 +313,11 @@ class Worker:
                 return await provider.look_up(reference)
         except TimeoutError:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
+
+
+def elapsed() -> float:
+    """Seconds that passed, those of a suspended machine included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _held(row: ActionRow, token: str, until: float) -> Held:

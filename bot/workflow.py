@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot import agenda, announce
 from bot.accounts import Account, Accounts
@@ -26,19 +26,23 @@ from bot.model import (
     Event,
     Permit,
     Person,
+    RecordOrder,
     Request,
     Requested,
     State,
     Verdict,
     Withdraw,
+    order_key,
     reference_key,
 )
 from bot.rules import decide
 from bot.store import Store, Unit
 from bot.store.chain import Head
-from providers.contract import Facts
+from providers.contract import Facts, Standing
 
 REASON_MAX = 500
+REASON_REVEALS = "The reason seems to contain a token or key. Leave it out: everybody reads this."
+ALREADY = "You have done that already, and it counts once. The card shows what is still needed."
 OPEN_PER_REQUESTER = 20
 """Open requests one person may have: enough for a bad day, too few to wear approvers down."""
 
@@ -101,11 +105,15 @@ class Workflow:
         return self._facts[request.provider]
 
     def account(self, request: Request) -> Account:
-        """Where its calls go. Raises `CountersignError` when that is not configured any more."""
-        account = self.accounts.find(request.provider, request.account_name)
-        if account is None:
-            raise CountersignError(f"{request.lane} is not configured here any more.")
-        return account
+        """Where its calls go: the very account it was asked for, under whatever name that has now.
+
+        Raises `CountersignError` when that is not configured any more. Another account would tell
+        about another order.
+        """
+        account = self.accounts.serving(request.provider, request.account_name, request.account)
+        if account is not None:
+            return account
+        raise CountersignError(f"The account of this request ({request.lane}) is not set up here any more.")
 
     async def verify_history(self) -> Head:
         """Walk the whole chain. Raises `ChainBroken`; nothing must be executed then."""
@@ -169,6 +177,8 @@ class Workflow:
 
     async def deny(self, request_id: str, by: Person, reason: str) -> Request:
         """End the request with a reason. One eligible person is enough."""
+        if Redactor(()).text(reason) != reason or not _can_be_stored(reason):
+            raise Refused("bad_reason", REASON_REVEALS)
 
         def command(request: Request) -> Command:
             return Deny(by, reason[:REASON_MAX], self._verdict(request, by))
@@ -186,6 +196,10 @@ class Workflow:
     async def find(self, prefix: str) -> Request:
         """The request whose ID begins with `prefix`. Raises `Refused` when none or several do."""
         wanted = prefix.strip().lower().lstrip("#")
+        if not wanted:
+            raise Refused(
+                "no_such_request", "Which one? Give the ID of a request; `/cancel-order mine` has yours."
+            )
         is_id = 4 <= len(wanted) <= 32 and set(wanted) <= set("0123456789abcdef")
         found = await self._store.read(lambda unit: unit.find(wanted)) if is_id else []
         if len(found) == 1:
@@ -223,7 +237,7 @@ class Workflow:
 
         def apply(unit: Unit) -> Request:
             request = self._present(unit, request_id)
-            return self._save(unit, request, decide(request, command, unit.now))
+            return self._save(unit, request, decide(request, _told_apart(unit, request, command), unit.now))
 
         return await self._store.write(apply)
 
@@ -272,7 +286,10 @@ class Workflow:
             try:
                 if click is not None:
                     _same_card(unit, request, click)
-                return self._save(unit, request, decide(request, command(request), unit.now))
+                events = decide(request, command(request), unit.now)
+                if not events:
+                    _owe(unit, announce.whisper(click.channel if click else "", by, ALREADY))
+                return self._save(unit, request, events)
             except Refused as refused:
                 unit.save(request, [AttemptRefused(by, action, refused.rule)])
                 return refused
@@ -307,8 +324,10 @@ class Workflow:
 
     def approvers_of(self, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The list frozen into a request, and the present one. Who is to count must be on both."""
-        account = self.accounts.find(request.provider, request.account_name)
-        return request.approvers, (request.approvers if account is None else account.approvers)
+        try:
+            return request.approvers, self.account(request).approvers
+        except CountersignError:
+            return request.approvers, request.approvers
 
     def _chosen(self, ask: Ask) -> Account:
         names = self.accounts.names_of(ask.provider)
@@ -325,8 +344,8 @@ class Workflow:
         facts = account.facts
         if len(ask.reference) > 512 or not facts.reference.fullmatch(ask.reference):
             errors["reference"] = (
-                f"This is not a {facts.label} {facts.reference_label}: {facts.reference_form} "
-                f"For example {facts.example}."
+                f"This cannot be right: a {facts.label} {facts.reference_label} is "
+                f"{facts.reference_form.rstrip('.')}."
             )
         if not ask.reason.strip():
             errors["reason"] = "Say why, so that the approvers can judge."
@@ -335,9 +354,7 @@ class Workflow:
         elif not _can_be_stored(ask.reason):
             errors["reason"] = "The reason contains characters that cannot be shown. Type it anew."
         elif _holds_a_secret(ask, facts):
-            errors["reason"] = (
-                "The reason seems to contain a token or key. Leave it out: everybody reads this."
-            )
+            errors["reason"] = REASON_REVEALS
         if errors:
             raise BadForm(errors)
         return account
@@ -357,14 +374,27 @@ class Workflow:
         if existing := unit.open_request_for(key):
             raise Duplicate(
                 existing.id,
-                f"This order is already being dealt with in request {existing.short_id}, asked by "
-                f"<@{existing.requester.user}>.",
+                f"This order is already being dealt with in request {existing.short_id}. "
+                f"/cancel-order status {existing.short_id} shows how far it is.",
             )
         mine = unit.open_requests_of(str(by))
         if mine >= OPEN_PER_REQUESTER:
             raise Refused(
                 "too_many", f"You have {mine} open requests. Wait for some of them, or withdraw some."
             )
+
+
+def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
+    """A first look-up that shows the order of another open request ends this one: two references, one
+    order, and it must be cancelled once."""
+    if not isinstance(command, RecordOrder):
+        return command
+    key = order_key(replace(request, order=command.order))
+    others = unit.open_requests_with(key, but=request.id) if key else []
+    if not others:
+        return command
+    detail = f"This is the order of request {others[0].short_id}, which is being dealt with already."
+    return RecordOrder(replace(command.order, standing=Standing.NOT_CANCELLABLE, detail=detail, identity=""))
 
 
 def _same_card(unit: Unit, request: Request, click: Click) -> None:

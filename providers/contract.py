@@ -42,6 +42,8 @@ class OrderState:
     """One sentence for people: what this means, or why the order cannot be cancelled."""
     known_as: str = ""
     """The provider's public name of the order, where it differs from the reference."""
+    identity: str = ""
+    """What the provider itself calls this one order, where different references can mean the same."""
     facts: tuple[tuple[str, str], ...] = ()
     """Label and value pairs for the card. A change in them after an approval voids the approval, so
     the state belongs in here where a change of it matters, and nothing that moves by itself does."""

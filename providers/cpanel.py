@@ -28,6 +28,7 @@ Item = Mapping[str, object]
 Secrets = tuple[str, ...]
 
 _CANCELLED_AT_STORE = frozenset({"OrderCanceled", "OrderItemCanceled"})
+_NOT_IN_QUEUE = "EntryDoesNotExist"
 _PAID = {"confirmed": "yes", "unconfirmed": "no"}
 """The two values of `status` that the documentation of the pending list names."""
 _PAID_WARNING = "Paid order: it may live on at the store. Ask the store's support about it and the money."
@@ -104,7 +105,9 @@ class CPanel:
             )
         except NoAnswer as trouble:
             return OrderState(Standing.UNREADABLE, detail=f"cPanel could not be asked. {trouble.sentence}")
-        return read_certificate(certificate, hint=mix_up(pending, reference), secrets=self._secrets)
+        return read_certificate(
+            certificate, hint=mix_up(pending, reference, self._secrets), secrets=self._secrets
+        )
 
     async def cancel(self, reference: str, note: str, before: OrderState) -> Outcome:  # noqa: ARG002
         """The call has no room for a note, and the queue needs no state before it."""
@@ -185,7 +188,10 @@ def _read_refusal(envelope: Item, secrets: Secrets) -> Outcome:
     """
     data = envelope.get("data")
     kind = clean_text(data.get("error_type"), limit=60, secrets=secrets) if isinstance(data, dict) else ""
-    return Outcome(Result.REFUSED, _no(envelope, secrets), kind or "uapi_0", settled=True)
+    # "Not in the queue" is what a cancel that came second would hear, so the order decides. This is a
+    # GET, and something on the way may have sent it twice.
+    result = Result.UNKNOWN if kind == _NOT_IN_QUEUE else Result.REFUSED
+    return Outcome(result, _no(envelope, secrets), kind or "uapi_0", settled=True)
 
 
 def read_silence(trouble: NoAnswer) -> Outcome:
@@ -258,12 +264,14 @@ def read_certificate(answer: Answer, *, hint: str = "", secrets: Secrets = ()) -
     """
     blocked = _blocked(answer, secrets)
     data = (_envelope(answer) or {}).get("data")
-    if blocked or not isinstance(data, dict) or not isinstance(data.get("certificate_pem", ""), str | None):
+    # A missing key is not the documented null: it does not prove that no certificate was issued.
+    pem = data.get("certificate_pem", False) if isinstance(data, dict) else False
+    if blocked or not isinstance(data, dict) or not isinstance(pem, str | None):
         return OrderState(
             Standing.UNREADABLE, detail=blocked or "cPanel's word on the certificate is unreadable."
         )
     status = clean_text(data.get("status_code"), limit=60, secrets=secrets)
-    if data.get("certificate_pem"):
+    if pem:
         return OrderState(Standing.NOT_CANCELLABLE, "issued", "Too late: the certificate has been issued.")
     if status in _CANCELLED_AT_STORE:
         return OrderState(Standing.CANCELLED, status, "Cancelled at the store.")
@@ -274,11 +282,11 @@ def read_certificate(answer: Answer, *, hint: str = "", secrets: Secrets = ()) -
     return OrderState(Standing.NOT_FOUND, status, detail)
 
 
-def mix_up(pending: Answer, reference: str) -> str:
+def mix_up(pending: Answer, reference: str, secrets: Secrets = ()) -> str:
     """A sentence for people who gave the parent order's ID."""
     for item in _items(_envelope(pending) or {}) or ():
         if _text(item, "order_id") == reference:
-            right = clean_text(_text(item, "order_item_id"), limit=60)
+            right = clean_text(_text(item, "order_item_id"), limit=60, secrets=secrets)
             return f"This is an order ID; the cancel needs the order item ID, here {right}."
     return ""
 

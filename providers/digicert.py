@@ -44,7 +44,7 @@ _NOT_YET = {
 _WAIT_AFTER_LIMIT = timedelta(seconds=5)
 """The limit counts calls of the last five seconds; no waiting time is documented.
 https://dev.digicert.com/en/certcentral-apis/services-api/rate-limits.html"""
-_PACE = (75, 0.2)
+PACE = (75, 0.2)
 """Calls at once, and seconds for one more: 100 in any 5 seconds and 975 in any 3 minutes. Allowed are
 100 and 1000: https://dev.digicert.com/en/certcentral-apis/services-api/rate-limits.html"""
 _MAYBE_RUNNING = frozenset({408, 425, 499})
@@ -73,7 +73,7 @@ class DigiCert:
         warnings=(
             "Validation work done for this order is lost.",
             "Money may not come back by itself: ask DigiCert support.",
-            "The note is stored with the order.",
+            "DigiCert keeps a note with the order that names the requester.",
         ),
         success_means="the order is canceled in CertCentral",
         limits="Only while it is pending or waiting for pickup; an issued certificate must be revoked.",
@@ -108,7 +108,7 @@ class DigiCert:
 
     @classmethod
     def from_settings(cls, values: Mapping[str, str], limits: HttpLimits) -> Self:
-        http = Http(values["DIGICERT_BASE_URL"], limits, Pace(*_PACE))
+        http = Http(values["DIGICERT_BASE_URL"], limits, Pace(*PACE))
         return cls(http, values["DIGICERT_API_KEY"], values["DIGICERT_CANCEL_STATUS"])
 
     @property
@@ -175,7 +175,9 @@ def read_cancel(answer: Answer, secrets: Secrets = ()) -> Outcome:
         case 429:
             wait = answer.retry_after or _WAIT_AFTER_LIMIT
             said = "DigiCert turned the call away: too many calls."
-            return Outcome(Result.NO_EFFECT, said, code, settled=True, look_again=wait)
+            # The page on errors names one code for this; any other 429 is not documented as "not done".
+            result = Result.NO_EFFECT if code == "request_limit_exceeded" else Result.UNKNOWN
+            return Outcome(result, said, code, settled=True, look_again=wait)
         case status if 400 <= status < 500 and status not in _MAYBE_RUNNING and _errors(answer):
             # Codes for "wrong state" and "already cancelled" are not documented: the order decides.
             return Outcome(Result.UNKNOWN, _said(answer, secrets), code, settled=True)

@@ -162,7 +162,7 @@ def checksum(order: str, merchant: str, fixed_hash: str) -> str:
 def read_order(answer: Answer, order: str, secrets: tuple[str, ...] = ()) -> OrderState:
     """What an answer to a look-up says about `order`."""
     body = _body(answer)
-    code = result_code(body)
+    code = result_code(body, secrets)
     if code == NOT_REGISTERED_OR_FINAL:
         # Inferred: orders in a final state are shown as data, so only "not registered" is left.
         return OrderState(Standing.NOT_FOUND, detail="Payvalida has no order with this number.")
@@ -182,7 +182,7 @@ def read_order(answer: Answer, order: str, secrets: tuple[str, ...] = ()) -> Ord
 def read_cancel(answer: Answer, order: str, secrets: tuple[str, ...] = ()) -> Outcome:
     """What an answer to a deletion proves. The result code counts before the HTTP status."""
     body = _body(answer)
-    code = result_code(body)
+    code = result_code(body, secrets)
     if code is None:
         return _read_bare_status(answer)
     if code in HINTS:
@@ -215,7 +215,7 @@ def judge(now: OrderState, attempt: Attempt) -> Outcome:
 def read_credentials(answer: Answer, secrets: tuple[str, ...] = ()) -> Credentials:
     """What the answer about an order that cannot exist says about our credentials."""
     body = _body(answer)
-    code = result_code(body)
+    code = result_code(body, secrets)
     if code in HINTS and code != MALFORMED:
         return Credentials(False, _refusal(body, code, secrets))
     if code in (OK, NOT_REGISTERED_OR_FINAL):
@@ -224,11 +224,11 @@ def read_credentials(answer: Answer, secrets: tuple[str, ...] = ()) -> Credentia
     return Credentials(None, _no_sense(answer, code))
 
 
-def result_code(body: Mapping[str, Any]) -> str | None:
+def result_code(body: Mapping[str, Any], secrets: tuple[str, ...] = ()) -> str | None:
     """The four digits in CODE. A number is put up with, but never as 0000: that must be the text."""
     code = body.get("CODE")
     if isinstance(code, str) and code:
-        return clean_text(code, limit=20)
+        return clean_text(code, limit=20, secrets=secrets)
     if type(code) is int and 0 < code <= 9999:
         return f"{code:04d}"
     return None

@@ -187,6 +187,7 @@ def read_review(answer: Answer, token: str, now: datetime, secrets: Iterable[str
         status,
         detail,
         known_as=clean_text(fields.get("reseller_order_id"), limit=60, secrets=secrets),
+        identity=clean_text(fields.get("reseller_order_id"), limit=60, secrets=secrets),
         facts=_card(fields, issued, secrets),
         warnings=warnings,
     )

@@ -10,6 +10,7 @@ import hmac
 import json
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -113,6 +114,7 @@ class Tradernet:
         self._public_key = public_key
         self._private_key = private_key
         self._now = now
+        self._signatures: deque[str] = deque(maxlen=32)
 
     @classmethod
     def from_settings(cls, values: Mapping[str, str], limits: HttpLimits) -> Self:
@@ -131,9 +133,11 @@ class Tradernet:
         if not self.facts.reference.fullmatch(reference):
             return OrderState(Standing.NOT_FOUND, detail="This is not a Tradernet order ID.")
         try:
-            state = read_order(await self._ask("getNotifyOrderJson", {"active_only": 0}), reference)
+            answer = await self._ask("getNotifyOrderJson", {"active_only": 0})
+            state = read_order(answer, reference, self._secrets)
             if state.standing is Standing.NOT_FOUND:
-                state = read_order(await self._ask("getOrdersHistory", self._last_month()), reference)
+                answer = await self._ask("getOrdersHistory", self._last_month())
+                state = read_order(answer, reference, self._secrets)
         except NoAnswer as error:
             return OrderState(Standing.UNREADABLE, detail=f"Tradernet could not be asked. {error.sentence}")
         return state
@@ -147,16 +151,17 @@ class Tradernet:
             answer = await self._http.send("POST", "/api/delTradeOrder", headers=headers, content=body)
         except NoAnswer as error:
             return _unanswered(error)
-        return read_cancel(answer, reference, (self._private_key,))
+        return read_cancel(answer, reference, self._secrets)
 
     async def follow_up(self, reference: str, attempt: Attempt) -> Outcome:
         return judge(await self.look_up(reference), attempt)
 
     async def check(self) -> Credentials:
         try:
-            return read_credentials(await self._ask("getNotifyOrderJson", {"active_only": 1}))
+            answer = await self._ask("getNotifyOrderJson", {"active_only": 1})
         except NoAnswer as error:
             return Credentials(None, f"Tradernet could not be asked. {error.sentence}")
+        return read_credentials(answer, self._secrets)
 
     async def close(self) -> None:
         await self._http.close()
@@ -165,15 +170,21 @@ class Tradernet:
         body, headers = self._signed(parameters)
         return await self._http.read("POST", f"/api/{command}", headers=headers, content=body)
 
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        """The latest signatures count: for some minutes each opens the call that it was made for."""
+        return (self._private_key, *self._signatures)
+
     def _signed(self, parameters: Mapping[str, object]) -> tuple[bytes, dict[str, str]]:
         """The bytes to send and the headers that sign these very bytes."""
         body = json.dumps(parameters, separators=(",", ":")).encode("ascii")
         timestamp = str(int(self._now()))
+        self._signatures.append(signature(self._private_key, body, timestamp))
         return body, {
             "Content-Type": "application/json",
             "X-NtApi-PublicKey": self._public_key,
             "X-NtApi-Timestamp": timestamp,
-            "X-NtApi-Sig": signature(self._private_key, body, timestamp),
+            "X-NtApi-Sig": self._signatures[-1],
         }
 
     def _last_month(self) -> dict[str, str]:
@@ -216,10 +227,10 @@ def read_cancel(answer: Answer, order_id: str, secrets: Iterable[str] = ()) -> O
     return Outcome(Result.ACCEPTED, said, http, settled=True, look_again=FIRST_LOOK)
 
 
-def read_order(answer: Answer, order_id: str) -> OrderState:
+def read_order(answer: Answer, order_id: str, secrets: Iterable[str] = ()) -> OrderState:
     """What a list of orders says about one of them."""
     body = answer.json_or_none()
-    trouble = _trouble(answer, body)
+    trouble = _trouble(answer, body, secrets)
     if trouble:
         return OrderState(Standing.UNREADABLE, detail=trouble)
     entries = orders_in(body)
@@ -228,15 +239,17 @@ def read_order(answer: Answer, order_id: str) -> OrderState:
     ours = [entry for entry in entries if is_order(entry, order_id)]
     if len({number(entry.get("stat")) for entry in ours}) > 1:
         return OrderState(Standing.UNCLEAR, detail="Tradernet lists this order twice, with different states.")
-    return describe(ours[0]) if ours else OrderState(Standing.NOT_FOUND, detail=NOT_LISTED)
+    return describe(ours[0], secrets) if ours else OrderState(Standing.NOT_FOUND, detail=NOT_LISTED)
 
 
-def describe(entry: Entry) -> OrderState:
+def describe(entry: Entry, secrets: Iterable[str] = ()) -> OrderState:
     """One order in our words. Logins, account numbers and trade details are left out."""
     stat = number(entry.get("stat")) or ""
     standing, word, detail = _meaning(stat, _fills(entry))
     status = f"{stat} {word}".strip()
-    return OrderState(standing, status, detail, facts=_card(entry), warnings=_warnings(entry, standing))
+    return OrderState(
+        standing, status, detail, facts=_card(entry, secrets), warnings=_warnings(entry, standing)
+    )
 
 
 def judge(now: OrderState, attempt: Attempt) -> Outcome:
@@ -248,7 +261,7 @@ def judge(now: OrderState, attempt: Attempt) -> Outcome:
         late = attempt.before.standing is Standing.CANCELLED
         return Outcome(Result.ALREADY_CANCELLED if late else Result.CANCELLED, now.detail, code)
     if stat == CANCEL_PENDING:
-        return Outcome(Result.ACCEPTED, "The cancel is under way in the market.", code, look_again=again)
+        return Outcome(Result.ACCEPTED, now.detail, code, look_again=again)
     if now.standing is Standing.NOT_CANCELLABLE:
         return Outcome(Result.REFUSED, now.detail, code)
     if now.standing is Standing.CANCELLABLE:
@@ -257,16 +270,15 @@ def judge(now: OrderState, attempt: Attempt) -> Outcome:
         known = Result.ACCEPTED if attempt.accepted else Result.UNKNOWN
         return Outcome(known, now.detail, code, look_again=BUSY_WAIT)
     # stat 75 is final: the cancel failed, and nobody but a person can tell whether the order lives.
-    alarm = now.detail == ALARM
-    return Outcome(Result.UNKNOWN, now.detail, code, look_again=again, needs_person=alarm)
+    return Outcome(Result.UNKNOWN, now.detail, code, look_again=again, needs_person=stat == CANCEL_ERROR)
 
 
-def read_credentials(answer: Answer) -> Credentials:
+def read_credentials(answer: Answer, secrets: Iterable[str] = ()) -> Credentials:
     body = answer.json_or_none()
-    words = error_text(body)
+    words = error_text(body, secrets)
     if answer.status in (401, 403) and words:
         return Credentials(False, f"Tradernet refused: {words}. {_hint(words)}")
-    trouble = _trouble(answer, body)
+    trouble = _trouble(answer, body, secrets)
     if trouble or orders_in(body) is None:
         return Credentials(None, trouble or "Tradernet's answer holds no list of orders.")
     return Credentials(True, "Tradernet accepted the key. Whether it may trade is not shown by this.")
@@ -342,11 +354,11 @@ def _hint(words: str) -> str:
     return "Check TRADERNET_PUBLIC_KEY, and TRADERNET_BASE_URL: a key works only on the host that issued it."
 
 
-def _trouble(answer: Answer, body: object) -> str:
+def _trouble(answer: Answer, body: object, secrets: Iterable[str]) -> str:
     """Why an answer to a question cannot be used; empty when it can."""
     if answer.status == 429 or _code(body) == "429":
         return "Tradernet asks for fewer requests."
-    words = error_text(body)
+    words = error_text(body, secrets)
     if words:
         hint = f" {_hint(words)}" if answer.status in (401, 403) else ""
         return f"Tradernet refused: {words}.{hint}"
@@ -384,13 +396,15 @@ def _meaning(stat: str, filled: str) -> tuple[Standing, str, str]:
         if stat == "30" and not filled:
             said = "A part was filled before (how much is not shown); the rest is cancelled."
         return Standing.CANCELLED, DONE[stat], said
+    part = f" {filled} filled; that part stands." if filled else ""
     if stat in OVER:
-        return Standing.NOT_CANCELLABLE, *OVER[stat]
+        word, said = OVER[stat]
+        return Standing.NOT_CANCELLABLE, word, said if stat == "21" else said + part
     if stat == CANCEL_PENDING:
-        said = "A cancel of this order is already under way; wait for it."
-        return Standing.NOT_CANCELLABLE, "cancel pending", said
+        said = "A cancel of this order is under way in the market; wait for it."
+        return Standing.NOT_CANCELLABLE, "cancel pending", said + part
     if stat == CANCEL_ERROR:
-        return Standing.UNCLEAR, "cancel error", ALARM
+        return Standing.UNCLEAR, "cancel error", ALARM + part
     return Standing.UNCLEAR, "", "Tradernet shows a state that Countersign does not know."
 
 
@@ -415,9 +429,9 @@ def _warnings(entry: Entry, standing: Standing) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _card(entry: Entry) -> tuple[tuple[str, str], ...]:
+def _card(entry: Entry, secrets: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Rows that stay the same while the order does; numbers look the same as text and as number."""
-    currency = clean_text(entry.get("cur"), limit=10)
+    currency = clean_text(entry.get("cur"), limit=10, secrets=secrets)
 
     def price(key: str) -> str:
         amount = _quantity(entry.get(key))
@@ -428,7 +442,7 @@ def _card(entry: Entry) -> tuple[tuple[str, str], ...]:
         return "" if value is None else _plain(value)
 
     rows = (
-        ("Instrument", clean_text(entry.get("instr"), limit=60)),
+        ("Instrument", clean_text(entry.get("instr"), limit=60, secrets=secrets)),
         ("Side", SIDES.get(number(entry.get("oper")) or "", "")),
         ("Type", TYPES.get(number(entry.get("type")) or "", "")),
         ("Quantity", amount("q")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from sandbox import demo
 from sandbox.process import BotProcess
 from sandbox.town import Town
 
+PORT = 8118
 SETTINGS = {
     "PROVIDER_TIMEOUT": "5s",
     "RECONCILE_AFTER": "8s",
@@ -28,16 +30,17 @@ SETTINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("serve", "demo"), default="serve")
-    parser.add_argument("--port", type=int, default=8118, help="of the page; 0 takes any that is free")
-    parser.add_argument("--data", type=Path, help="a folder to keep the bot's database in")
+    parser.add_argument("--port", type=int, help=f"of the page; {PORT}, or any that is free")
     given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         if given.what == "demo":
             sys.exit(asyncio.run(demo.play()))
         with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-            data = given.data or Path(folder)
-            data.mkdir(parents=True, exist_ok=True)
-            sys.exit(asyncio.run(_serve(given.port, data)))
+            port = _free(PORT) if given.port is None else given.port
+            try:
+                sys.exit(asyncio.run(_serve(port, Path(folder))))
+            except OSError as problem:
+                sys.exit(f"The page cannot be served on port {port}: {os.strerror(problem.errno or 0)}.")
 
 
 async def _serve(port: int, folder: Path) -> int:
@@ -45,20 +48,26 @@ async def _serve(port: int, folder: Path) -> int:
     told = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, told.set)
-    async with Town(_free(port)) as town:
+    async with Town(port) as town:
         bot = BotProcess(town.environment(folder / "bot.db", **SETTINGS), folder)
         await bot.start("--transport", "socket")
-        waiting = [asyncio.create_task(told.wait()), asyncio.create_task(bot.ended())]
+        stopping = asyncio.create_task(told.wait())
         await town.workspace.bot_connected(timeout=60)
         _say(f"\n  Countersign is running in a pretend workspace:  {town.url}\n")
         _say("  Be Alice and type:  /cancel-order digicert 123456 ordered twice")
-        _say("  Then be Bob and Carol and approve. Ctrl-C ends it; nothing here is real.\n")
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        code = 0 if told.is_set() else 1
+        _say("  Then be two of Bob, Carol and Dan, who are on call, and approve.")
+        _say("  Ctrl-C ends it, and everything in it is gone; nothing here is real.\n")
+        while not told.is_set():
+            ended = asyncio.create_task(bot.ended())
+            await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done() and not told.is_set():
+                _say("  The bot ended. It is started again, and goes on where it was.")
+                await asyncio.sleep(1)
+                await bot.start("--transport", "socket")
+            ended.cancel()
         await bot.stop()
-        for task in waiting:
-            task.cancel()
-    return code
+        stopping.cancel()
+    return 0
 
 
 def _free(port: int) -> int:

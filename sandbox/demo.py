@@ -71,6 +71,7 @@ class Stage:
     async def outcome(self, card: Message, words: str) -> Message:
         """Wait until the card states this outcome, and nothing can be pressed any more."""
         done = await self.until(card, f"Outcome: *{words}*", f"Outcome: {words}")
+        await self.workspace.wait_until(lambda: self._thread_says(card, f"Outcome: *{words}*"), PATIENCE)
         promise(not done.buttons, "an ended request has no buttons")
         return done
 
@@ -84,6 +85,9 @@ class Stage:
     async def told(self, who: str, text: str) -> None:
         """Wait until somebody reads this in private."""
         await self.workspace.person(who).wait_for_ephemeral(lambda message: text in message.text, PATIENCE)
+
+    def _thread_says(self, card: Message, text: str) -> bool:
+        return any(text in reply.text for reply in self.now(card).thread)
 
     def cards(self) -> list[Message]:
         return [message for message in self.workspace.channel(CHANNEL).messages if not message.only_for]

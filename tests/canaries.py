@@ -61,7 +61,9 @@ def spellings(secret: str) -> Iterator[tuple[str, str]]:
 
 def plain_part(secret: str) -> str:
     """The longest run of letters and digits."""
-    return max("".join(c if c.isascii() and c.isalnum() else " " for c in secret).split(), key=len, default="")
+    return max(
+        "".join(c if c.isascii() and c.isalnum() else " " for c in secret).split(), key=len, default=""
+    )
 
 
 def _written(text: str) -> Iterator[tuple[str, str]]:

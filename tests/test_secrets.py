@@ -17,12 +17,15 @@ import re
 import sqlite3
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -35,22 +38,24 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.logs import Redactor, configure, get_logger, log_crashes
 from bot.settings import Settings, SettingsError
+from bot.slack import Slack, SlackProblem
 from bot.store import schema
 from bot.store.store import open_engine
 from providers import ADAPTERS
 from providers.contract import Attempt, OrderState, Provider, Standing
-from providers.http import HttpLimits
+from providers.http import HttpLimits, Pace
 from providers.text import clean_text
 from sandbox.process import BotProcess
 from sandbox.slack.model import Json, Message
 from sandbox.town import Town
+from sandbox.vendors import VENDORS
 from sandbox.vendors.cpanel import CPanelOrder
 from sandbox.vendors.digicert import DigiCertOrder
 from sandbox.vendors.payvalida import PurchaseOrder
 from sandbox.vendors.servertastic import SslOrder
 from sandbox.vendors.tradernet import MarketOrder
 from sandbox.vendors.vendor import Call, Fault, Vendor
-from tests.canaries import Scanner, spellings
+from tests.canaries import Scanner
 from tests.conftest import QUICK, World
 
 ODD = "\"\\/+&=%<>'"
@@ -76,11 +81,12 @@ REQUESTERS = {"cpanel": "alice", "digicert": "bob", "payvalida": "carol", "trade
 FORGED = '{"event": "forged", "level": "info", "logger": "bot", "timestamp": "2026-01-01T00:00:00Z"}'
 NASTY = f"first\n{FORGED}\r\n{FORGED}\u2028{FORGED}\n\x1b[31mred\x1b[0m\x1b]0;title\x07\u202e"
 UNPACED = """
-import bot.outbox, bot.cli
-async def at_once(self, channel): return None
-bot.outbox.SlackPace.turn = at_once  # the pretend Slack has no limits, and the day is long
+import bot.cli, bot.outbox, providers.http
+async def at_once(self, channel=None): pass
+bot.outbox.SlackPace.turn = providers.http.Pace.turn = at_once
 bot.cli.main()
 """
+"""The bot as it is, except that it does not wait for its turn: the day is long and nobody here minds."""
 
 
 # --- the bot, its town and its papers -----------------------------------------------------------------
@@ -102,6 +108,10 @@ class Bot(BotProcess):
                 stdout=out,
                 stderr=err,
             )
+
+    def command_line(self) -> bytes:
+        """What every user of the machine can see."""
+        return Path(f"/proc/{self.pid}/cmdline").read_bytes()
 
     @property
     def url(self) -> str:
@@ -127,6 +137,8 @@ class Aftermath:
     updates: list[Json] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     """Where the providers are: host and port."""
+    unmet: dict[str, list[Fault]] = field(default_factory=dict)
+    """Faults that no call ran into."""
     exits: list[int] = field(default_factory=list)
 
 
@@ -143,6 +155,8 @@ class Day:
         self.format = format
         self.bot: Bot | None = None
         self._numbers = itertools.count(1)
+        self._tagged: dict[str, Message] = {}
+        self._read = 0
         self._turns = {name: asyncio.Lock() for name in ("alice", "bob", "carol", "dan", "gina")}
         self._arm()
 
@@ -159,6 +173,8 @@ class Day:
             vendor.redirect_to = f"http://127.0.0.1:1/elsewhere?key={quote(canary, safe='')}"
             echo(vendor)
             overhear(vendor, self._hear)
+        servertastic = self.town.vendors["servertastic"]
+        del servertastic.orders[servertastic.samples["cancellable"]]  # it is the example in the form
         tradernet: Any = self.town.vendors["tradernet"]
         tradernet.settle_after = 0.1
         overhear_tickets(workspace.delivery.hub, after.secrets.add)
@@ -179,7 +195,7 @@ class Day:
         if self.world.transport == "http":
             self.town.workspace.deliver_to_http(f"{self.bot.url}/slack/events")
         await self.town.workspace.bot_connected(timeout=30)
-        self.keep("command line", Path(f"/proc/{self.bot.pid}/cmdline").read_bytes())
+        self.keep("command line", self.bot.command_line())
 
     async def kill(self) -> None:
         assert self.bot is not None
@@ -229,37 +245,46 @@ class Day:
         async with self._turns[who]:
             await person.command("/cancel-order", f"{provider} {reference}")
             form = await person.modal(timeout=20)
-            sent = await form.submit() if await self._fill(form, tag) else None
-            assert sent is not None
+            form.fill({"Reason": f"{tag} {NASTY}"})
+            sent = await form.submit()
             assert sent.ok, sent.errors
+        card = await self.town.workspace.wait_until(lambda: self._cards().get(tag), 30)
         return await self.town.workspace.wait_until(
-            lambda: next(m for m in self.world.cards if tag in m.readable and "Approve" in " ".join(m.buttons)), 30
+            lambda: card if can_approve(card) or has_ended(card) else None, 30
         )
 
-    async def _fill(self, form: Any, tag: str) -> bool:
-        form.fill({"Reason": f"{tag} {NASTY}"})
-        return True
+    def _cards(self) -> dict[str, Message]:
+        """By the tag in the reason; each card is looked at once, for there are many."""
+        every = self.world.cards
+        for card in every[self._read :]:
+            if found := re.search(r"case-\d{4}", str(card.blocks)):
+                self._tagged[found[0]] = card
+        self._read = len(every)
+        return self._tagged
 
     async def approve(self, asked_by: str, card: Message) -> None:
         for who in [name for name in ("bob", "carol", "dan") if name != asked_by][:2]:
-            await self.world.approve(who, card)
+            await self.click(who, card, "Approve")
+
+    async def click(self, who: str, card: Message, button: str) -> None:
+        """Nobody clicks behind the form that they are filling in."""
+        async with self._turns[who]:
+            await self.world.person(who).click(card, button)
 
     async def decided(self, card: Message) -> None:
         """Until nobody is asked any more."""
-        await self.town.workspace.wait_until(
-            lambda: "Approve" not in " ".join(self.world.card(card).buttons), 30
-        )
+        await self.town.workspace.wait_until(lambda: not can_approve(card), 30)
 
     async def cancel(self, provider: str, reference: str, fault: Fault | None = None) -> Message:
         """Ask and approve, with one fault on the way of the cancel."""
         vendor, who = self.town.vendors[provider], REQUESTERS.get(provider, "gina")
         card = await self.ask(who, provider, reference)
-        before = len(vendor.sends)
         if fault is not None:
             vendor.fail_next(fault)
-        await self.approve(who, card)
+        if can_approve(card):
+            await self.approve(who, card)
         await self.decided(card)
-        await self.town.workspace.wait_until(lambda: len(vendor.sends) > before, 30)
+        await self.town.workspace.wait_until(lambda: reference in vendor.sends or has_ended(card), 30)
         return card
 
     async def look(self, provider: str, reference: str, fault: Fault | None = None) -> None:
@@ -268,10 +293,11 @@ class Day:
         if fault is not None:
             vendor.fail_next(fault, on="read", times=3 if fault in {Fault.DROP, Fault.LOSE_ANSWER} else 1)
         card = await self.ask(who, provider, reference)
-        await self.world.person(who).click(self.world.card(card), "Withdraw")
+        if can_approve(card):
+            await self.click(who, card, "Withdraw")
         await self.decided(card)
 
-    def fresh(self, provider: str, **details: str) -> str:
+    def fresh(self, provider: str, **details: Any) -> str:
         """One more order that can be cancelled; `details` as its provider calls them."""
         number = next(self._numbers)
         orders: dict[str, Callable[[], Any]] = {
@@ -303,13 +329,23 @@ class Day:
         calls = [(call.method, unasked(call.method, call.args)) for call in workspace.calls]
         self.keep("Slack calls", as_json(calls))
         self.keep("Slack messages", as_json(messages(self.town)))
-        self.keep("Slack views", as_json([unasked("views", v.content) for v in workspace.views.views.values()]))
+        self.keep(
+            "Slack views", as_json([unasked("views", v.content) for v in workspace.views.views.values()])
+        )
         after.posts = [call.args for call in workspace.calls if call.method == "chat.postMessage"]
         with sqlite3.connect(self.home / "bot.db") as database:
             after.waiting = {value for (value,) in database.execute("SELECT value FROM reference")}
             asked = {key for (key,) in database.execute("SELECT count(*) FROM request")}
         assert asked != {0}
         return after
+
+
+def can_approve(card: Message) -> bool:
+    return any(button.startswith("Approve") for button in card.buttons)
+
+
+def has_ended(card: Message) -> bool:
+    return "Outcome:" in card.text
 
 
 def as_json(content: object) -> bytes:
@@ -443,7 +479,8 @@ async def a_bad_day(folder: Path, transport: str, format: str) -> Aftermath:
             await all_goes_well(day)
             await (everything_fails(day) if transport == "socket" else strangers_knock(day))
             await the_pages_answer(day)
-            await the_commands_answer(day)
+            if transport == "socket":
+                await the_commands_answer(day)
             await day.stop()
         except BaseException:
             log = folder / "bot.err"
@@ -512,27 +549,30 @@ def slack_fails(day: Day) -> None:
 
 
 async def the_provider_fails(day: Day, name: str) -> None:
+    """Each trouble comes once on a look-up and once on a cancel, at one provider or another."""
+    place = list(KEYS).index(name)
+    mine = [fault for number, fault in enumerate(Fault) if number % len(KEYS) == place]
+    looked_up = [day.fresh(name) for _ in (*mine, Fault.REJECT)]
+    day.after.ended |= day.after.tokens.intersection(looked_up)
+    looks = zip(looked_up, (*mine, Fault.REJECT), strict=True)
+    await asyncio.gather(*(day.look(name, reference, fault) for reference, fault in looks))
+    await asyncio.gather(*(day.cancel(name, day.fresh(name), fault) for fault in (*mine, Fault.REJECT)))
     vendor = day.town.vendors[name]
-    for fault in Fault:
-        reference = day.fresh(name)
-        await day.look(name, reference, fault)
-        day.after.ended |= {reference} & day.after.tokens
-        await day.cancel(name, day.fresh(name), fault)
-    for _ in range(3):
-        await day.cancel(name, day.fresh(name), Fault.REJECT)
     vendor.release()
+    day.after.unmet[name] = [plan.fault for plan in vendor._planned]
 
 
 def hidden(name: str) -> dict[str, Any]:
     """Our own key where the order's description should be."""
     _, key = KEYS[name]
-    return {
+    details: dict[str, dict[str, Any]] = {
         "cpanel": {"domains": (key, f"{key}.example")},
         "digicert": {"common_name": key, "other_names": (key,)},
         "payvalida": {"description": key, "method": key},
         "tradernet": {"instrument": key},
         "servertastic": {"domain": key, "product": key},
-    }[name]
+    }
+    return details[name]
 
 
 async def the_power_fails(day: Day) -> None:
@@ -564,10 +604,15 @@ async def strangers_knock(day: Day) -> None:
     assert statuses == [401, 401]
     reader, writer = await asyncio.open_connection("127.0.0.1", int(day.bot.url.rpartition(":")[2]))
     writer.write(f"GET /{key}\x00 HTTP/9.9\r\n{FORGED}\r\n\r\n".encode())
-    day.keep("400", await reader.read())
+    assert b" 400 " in await reader.readline()
     writer.close()
     trigger = day.town.workspace.views.trigger("U0ALICE")
-    for odd in ({"callback_id": NASTY}, {"actions": [{"action_id": NASTY}]}, {"view": 7}, {"nonsense": token}):
+    for odd in (
+        {"callback_id": NASTY},
+        {"actions": [{"action_id": NASTY}]},
+        {"view": 7},
+        {"nonsense": token},
+    ):
         await day.town.workspace.raw_interaction(
             {"type": "block_actions", "trigger_id": trigger, "user": {"id": "U0ALICE"}, **odd}
         )
@@ -581,7 +626,10 @@ async def the_pages_answer(day: Day) -> None:
     async with aiohttp.ClientSession(trust_env=False) as session:
         for path in ("/livez", "/readyz", "/slack/events", f"/{quote(SLACK['bot_token'], safe='')}"):
             async with session.get(day.bot.url + path) as answer:
-                day.keep(f"page {path[:8]}", f"{answer.status} {dict(answer.headers)}".encode() + await answer.read())
+                day.keep(
+                    f"page {path[:8]}",
+                    f"{answer.status} {dict(answer.headers)}".encode() + await answer.read(),
+                )
 
 
 async def the_commands_answer(day: Day) -> None:
@@ -617,7 +665,9 @@ def test_no_secret_is_in_the_database_and_no_token_that_is_not_needed_any_more(a
     gone = after.tokens - after.waiting
     assert after.ended
     assert after.ended <= gone
-    leaks = [f"{name}: {f}" for name, file in after.databases.items() for f in Scanner(after.secrets).scan(file)]
+    leaks = [
+        f"{name}: {f}" for name, file in after.databases.items() for f in Scanner(after.secrets).scan(file)
+    ]
     leaks += [f"{name}: {found}" for name, file in last.items() for found in Scanner(gone).scan(file)]
     assert not leaks, "\n".join(leaks[:20])
 
@@ -632,6 +682,7 @@ def test_the_secrets_were_really_there_to_be_leaked(after: Aftermath) -> None:
     for what, shape in shapes.items():
         assert any(re.fullmatch(shape, secret) for secret in after.secrets), what
     assert len(after.tokens) > 10
+    assert not any(after.unmet.values()), after.unmet
     assert set(after.exits) <= {0, -9}
     assert any(name.startswith("bot.db ") for name in after.databases)
 
@@ -653,7 +704,7 @@ def test_links_in_messages_are_never_previewed(after: Aftermath) -> None:
 def test_every_record_of_the_log_is_one_line_and_none_is_forged(after: Aftermath) -> None:
     lines = after.log.decode().split("\n")
     assert lines.pop() == ""
-    assert len(lines) > 50
+    assert len(lines) > 20
     for line in lines:
         assert line.isprintable(), line
         if after.format == "json":
@@ -667,7 +718,287 @@ def test_every_record_of_the_log_is_one_line_and_none_is_forged(after: Aftermath
 
 def test_nothing_that_was_typed_steers_a_terminal(after: Aftermath) -> None:
     for name, paper in after.papers.items():
-        if name.startswith(("requests", "audit")):
+        if name.startswith(("requests", "audit", "page")):
             assert b"\x1b" not in paper
             assert b"\xe2\x80\xae" not in paper or "--json" in name, name
             assert not any(line.startswith(b'{"event": "forged"') for line in paper.splitlines())
+
+
+# --- what the day does not reach ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", VENDORS, ids=lambda kind: kind.name)
+async def test_an_adapter_hands_on_no_secret_whatever_its_provider_says(
+    kind: type[Vendor[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "turn", AsyncMock())
+    canaries = {KEYS[kind.name][1]}
+    handed_on: list[str] = []
+    places: list[str] = []
+
+    async def hear(ask: Callable[[Vendor[Any], Provider], AsyncIterator[object]], patience: float) -> None:
+        vendor = kind()
+        setattr(vendor, *KEYS[kind.name])
+        overhear(vendor, lambda it, call: canaries.update(carried(it, call)))
+        await vendor.start()
+        handed_on.extend([repr(each) async for each in ask(vendor, connected(vendor, patience))])
+        await vendor.stop()
+        places.append(vendor.base_url.split("/")[2])
+
+    await asyncio.gather(hear(_echoed, 5.0), *(hear(partial(_asked, fault), 0.4) for fault in Fault))
+    assert not [place for place in places if f"{place}/" in "\n".join(handed_on)]
+    found = Scanner(canaries).scan("\n".join(handed_on).encode())
+    assert not found, "\n".join(map(str, found[:9]))
+
+
+def connected(vendor: Vendor[Any], patience: float) -> Provider:
+    adapter = next(adapter for adapter in ADAPTERS if adapter.facts.name == vendor.name)
+    given = vendor.settings()
+    values = {each.name: given.get(each.name, each.default or "") for each in adapter.facts.settings}
+    return adapter.from_settings(values, HttpLimits(patience))
+
+
+async def _asked(fault: Fault, vendor: Vendor[Any], provider: Provider) -> AsyncIterator[object]:
+    reference = vendor.samples["another"]
+    vendor.redirect_to = f"{vendor.base_url}/?key={quote(KEYS[vendor.name][1], safe='')}"
+    before = await provider.look_up(reference)
+    vendor.fail_next(fault)
+    yield await provider.cancel(reference, "a note", before)
+    vendor.fail_next(fault, on="read", times=6)
+    yield await provider.check()
+    yield await provider.follow_up(reference, Attempt(before, timedelta(minutes=1), accepted=False))
+    vendor.release()
+
+
+async def _echoed(vendor: Vendor[Any], provider: Provider) -> AsyncIterator[object]:
+    """Every echo, in every call, and hidden in every text of a good answer."""
+    turn, reference = 0, vendor.samples["another"]
+    lengths: list[int] = []
+
+    def said(call: Call) -> str:
+        words = echoes(vendor, call)
+        lengths.append(len(words))
+        return words[turn % len(words)]
+
+    def answer(call: Call) -> web.Response:
+        good = Vendor._handled(vendor, call)
+        body = json.loads(good.body) if isinstance(good.body, bytes) and good.body[:1] in b"{[" else None
+        if turn % 2 or body is None:
+            return refusal(vendor, said(call))
+        words = said(call)
+        return web.json_response(_tainted(body, words), status=good.status)
+
+    vendor._handled = answer  # type: ignore[method-assign]
+    before = OrderState(Standing.CANCELLABLE)
+    while turn < 2 * max(lengths, default=1) + 2:
+        yield await provider.look_up(reference)
+        yield await provider.cancel(reference, "a note", before)
+        yield await provider.check()
+        turn += 1
+
+
+def _tainted(body: Any, words: str) -> Any:
+    """The same answer with these words in each text that is not a name or a number of something."""
+    match body:
+        case dict():
+            return {key: _tainted(value, words) for key, value in body.items()}
+        case list():
+            return [_tainted(value, words) for value in body]
+        case str() if not body.isalnum() or body.isalpha():
+            return f"{body} {words}"
+    return body
+
+
+def test_the_scanner_finds_every_spelling(tmp_path: Path) -> None:
+    secret, file = KEYS["payvalida"][1], tmp_path / "artefact"
+    pair = f"user:{secret}:more".encode()
+    planted = {
+        "raw": secret,
+        "swapped case": secret.swapcase(),
+        "percent": quote(secret, safe=""),
+        "percent, small": quote(secret, safe="").lower(),
+        "base64": base64.b64encode(secret.encode()).decode(),
+        "base64 in a pair": base64.b64encode(pair).decode(),
+        "base64 in a pair, shifted": base64.b64encode(b"x" + pair).decode(),
+        "base64 in a pair, shifted again": base64.b64encode(b"xx" + pair).decode(),
+        "base64 for URLs": base64.urlsafe_b64encode(pair).decode(),
+        "hex": secret.encode().hex(),
+        "HEX": secret.encode().hex().upper(),
+        "JSON": json.dumps({"key": secret}),
+        "JSON in JSON": json.dumps(json.dumps({"key": secret})),
+        "repr": repr({"key": secret}),
+        "HTML": escape(secret),
+        "backwards": secret[::-1],
+        "cut": f"{secret[:17]}…",
+        "disguised": secret.replace("&", " and "),
+    }
+    scanner = Scanner([secret])
+    for how, text in planted.items():
+        file.write_bytes(b"\x00\xffbefore " + text.encode() + b" after\n")
+        assert scanner.scan(file.read_bytes()), how
+    file.write_text("nothing to see here, " * 1000)
+    assert scanner.scan(file.read_bytes()) == []
+
+
+def test_the_scanner_finds_hexadecimal_secrets_in_either_case() -> None:
+    for secret in (SLACK["signing_secret"], SLACK["signing_secret"].upper()):
+        assert Scanner([secret]).scan(secret.swapcase().encode())
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """The log at its most talkative; afterwards everything is as it was."""
+    root, libraries = logging.getLogger(), [logging.getLogger(name) for name in ("httpx", "httpcore")]
+    before = root.handlers[:], root.level, [each.level for each in libraries]
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    stream = io.StringIO()
+    configure("DEBUG", "json", [*SLACK.values(), *(key for _, key in KEYS.values())], stream)
+    log_crashes()
+    yield stream
+    logging.captureWarnings(False)
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+    root.handlers[:], levels = before[0], before[2]
+    root.setLevel(before[1])
+    for each, level in zip(libraries, levels, strict=True):
+        each.setLevel(level)
+    structlog.reset_defaults()
+
+
+def no_canary_in(log: io.StringIO) -> None:
+    text = log.getvalue()
+    assert text, "nothing was logged"
+    assert not (
+        found := Scanner([*SLACK.values(), *(key for _, key in KEYS.values())]).scan(text.encode())
+    ), found
+    assert all(json.loads(line) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_traceback_shows_no_secret_of_its_locals_arguments_or_past(log: io.StringIO, name: str) -> None:
+    key = KEYS[name][1]
+
+    def fail(given: str) -> None:
+        headers = {"Authorization": f"cpanel user:{given}"}
+        try:
+            raise KeyError(given, headers, [quote(given)])
+        except KeyError as first:
+            first.add_note(f"sent {headers}")
+            raise RuntimeError(f"GET https://host/?key={quote(given, safe='')}", given.encode()) from first
+
+    try:
+        fail(key)
+    except RuntimeError:
+        get_logger("bot").exception("failed", key=key, nested={key: [key.encode()]})
+    sys.excepthook(ValueError, ValueError(key), None)
+    no_canary_in(log)
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_python_can_only_print_is_logged_and_masked(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError(f"could not close {KEYS['cpanel'][1]}")
+
+    broken = Broken()
+    del broken
+    gc.collect()
+    assert capsys.readouterr().err == ""
+    assert "could not close ***" in log.getvalue()
+    no_canary_in(log)
+
+
+async def test_what_slack_says_is_not_repeated_unless_it_is_the_name_of_an_error() -> None:
+    async with Town() as town:
+        slack = Slack(town.workspace.bot_token, town.environment(Path("unused"))["SLACK_API_URL"])
+        for said, code in {
+            "is_archived": "is_archived",
+            f"no: {SLACK['bot_token']}": "unnamed_error",
+        }.items():
+            town.workspace.fail_next("chat.postMessage", said)
+            with pytest.raises(SlackProblem) as caught:
+                await slack.post("C0APPROVALS", "text")
+            assert caught.value.code == code
+        await slack.close()
+
+
+async def test_the_libraries_below_the_providers_say_nothing(log: io.StringIO) -> None:
+    async with Town() as town:
+        vendor = town.vendors["digicert"]
+        setattr(vendor, *KEYS["digicert"])
+        url = f"{vendor.base_url}/user/me?key={quote(KEYS['digicert'][1], safe='')}"
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await client.get(url, headers={"X-DC-DEVKEY": KEYS["digicert"][1]})
+    loggers = {json.loads(line)["logger"] for line in log.getvalue().splitlines()}
+    assert not {name for name in loggers if name.startswith(("httpx", "httpcore"))}
+    get_logger("bot").info("something at all")
+    no_canary_in(log)
+
+
+def test_settings_and_their_problems_show_no_secret(tmp_path: Path) -> None:
+    environment = {
+        "SLACK_BOT_TOKEN": SLACK["bot_token"],
+        "SLACK_APP_TOKEN": SLACK["app_token"],
+        "SLACK_SIGNING_SECRET": SLACK["signing_secret"],
+        "APPROVAL_CHANNEL": "C0APPROVALS",
+        "APPROVERS": "S0ONCALL",
+        "DIGICERT_API_KEY": KEYS["digicert"][1],
+        "SERVERTASTIC_API_KEY": KEYS["servertastic"][1],
+        "DATABASE_URL": f"sqlite:///{tmp_path}/bot.db",
+    }
+    scanner = Scanner([*SLACK.values(), *(key for _, key in KEYS.values())])
+    settings = Settings.from_env(environment, ADAPTERS)
+    assert not scanner.scan(f"{settings!r} {settings} {settings.fingerprint()}".encode())
+    for name in (*environment, "LOG_LEVEL", "PORT", "REQUESTERS", "DIGICERT_CANCEL_STATUS", "SLACK_API_URL"):
+        for secret in (SLACK["bot_token"], KEYS["digicert"][1], f"https://u:{SLACK['app_token']}@h"):
+            try:
+                shown = repr(Settings.from_env(environment | {name: secret}, ADAPTERS))
+            except SettingsError as wrong:
+                shown = repr(wrong.problems)
+            assert not scanner.scan(shown.encode()), (name, shown)
+
+
+def test_an_error_of_the_database_shows_no_parameters(tmp_path: Path, log: io.StringIO) -> None:
+    key, url = KEYS["servertastic"][1], f"sqlite:///{tmp_path}/bot.db"
+    schema.upgrade(url)
+    engine = open_engine(url, begin="BEGIN")
+    insert = sql("INSERT INTO reference VALUES (:id, :value)")
+    with engine.begin() as connection:
+        connection.execute(insert, {"id": "1", "value": key})
+    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(insert, {"id": "1", "value": key})
+    assert not Scanner([key]).scan(f"{caught.value} {caught.value!r}".encode())
+    logging.getLogger("bot").error("failed", exc_info=caught.value)
+    engine.dispose()
+    no_canary_in(log)
+
+
+@pytest.mark.parametrize("secret", [*SLACK.values(), *(key for _, key in KEYS.values())])
+def test_every_spelling_is_masked_in_the_log_and_in_what_a_provider_said(secret: str) -> None:
+    scanner, redactor = Scanner([secret]), Redactor([secret])
+    for text in writings(secret):
+        assert not scanner.scan(clean_text(f"no: {text}", secrets=[secret]).encode()), text
+        if not text.startswith("GET /x?key=xo") and "\u200b" not in text:
+            assert not scanner.scan(redactor.text(f"no: {text}").encode()), text
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://host.example/order/cancel?token=1",
+        "127.0.0.1:8443/order/cancel",
+        "host.example:2083/execute/Market",
+        "host.example/order/cancel",
+        "10.0.0.1/cancel?token=1",
+    ],
+)
+def test_a_link_of_a_provider_is_taken_out_with_or_without_its_scheme(link: str) -> None:
+    assert clean_text(f"see {link} now") == "see [link] now"
+
+
+@pytest.mark.parametrize(
+    "text", ["shop.example, www.shop.example", "20:05:28 and/or 1.5/2.0", "a@b.example", "N.A./none", "n/a?"]
+)
+def test_what_only_resembles_a_link_stays(text: str) -> None:
+    assert clean_text(text) == text

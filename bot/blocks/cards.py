@@ -155,7 +155,9 @@ def _explanation(request: Request, facts: Facts) -> Block | None:
 def _earlier_attempt(request: Request) -> str:
     if request.state not in {State.PENDING, State.APPROVED} or not request.outcome:
         return ""
-    return f"An earlier attempt changed nothing: {sentence(literal(request.outcome.said))}"
+    return (
+        f"An earlier attempt did not cancel it, as far as is known. {sentence(literal(request.outcome.said))}"
+    )
 
 
 def _approvals(request: Request) -> Block | None:
@@ -218,8 +220,8 @@ def _buttons(request: Request, facts: Facts) -> Block | None:
     buttons = [_withdraw(request, facts)]
     if request.state is not State.CHECKING:
         buttons = [_deny(request, facts), *buttons]
-    if request.state is State.PENDING:
-        buttons = [_approve(request, facts), *buttons]
+    if request.state is State.PENDING or request.held:
+        buttons = [_approve(request, facts), *buttons]  # held for want of approvals, perhaps
     return {"type": "actions", "block_id": ids.BUTTONS, "elements": buttons}
 
 
@@ -261,10 +263,16 @@ def _confirm(title: str, text: str, yes: str) -> Block:
     }
 
 
+def _known(order: OrderState) -> list[str]:
+    values = [value for _, value in order.facts]
+    named = [order.known_as] if order.known_as and order.known_as not in values else []
+    return [*named, *(f"{name} {value}" for name, value in order.facts[:3])]
+
+
 def _repeat(request: Request, facts: Facts, last: str) -> str:
     """The order for a dialog; first what it must not lack, then what there is room for."""
     order = the_order_plain(request, facts, 230)
-    known_as = request.order.known_as if request.order else ""
+    known = ", ".join(_known(request.order)) if request.order else ""
     room = CONFIRM_MAX - len(order) - len(last) - len(" ().  ")
-    named = f" ({plain(known_as, room)})" if known_as and room > 10 else ""
+    named = f" ({plain(known, room)})" if known and room > 10 else ""
     return f"{order}{named}. {last}".rstrip()

@@ -60,9 +60,9 @@ def outcome_dm(request: Request, facts: Facts) -> Message | None:
 def asked_notice(request: Request, facts: Facts) -> str:
     """The private answer to a form that was sent."""
     return (
-        f"Your request to cancel {the_order(request, facts)} is saved. The order is looked up first; then it "
-        f"needs {approvals(request.quorum)} by other people in {channel(request.channel)} "
-        f"until {when(request.expires_at)}. Nothing is cancelled before that.\n"
+        f"Your request to cancel {the_order(request, facts)} is saved. The order is looked up first; if it "
+        f"can be cancelled, it then needs {approvals(request.quorum)} by other people "
+        f"in {channel(request.channel)} until {when(request.expires_at)}. Nothing is cancelled before that.\n"
         f"See {code(f'{COMMAND} status {request.short_id}')}, "
         f"or take it back with {code(f'{COMMAND} withdraw {request.short_id}')}."
     )
@@ -75,10 +75,17 @@ def card_call(request: Request, facts: Facts) -> str:
     """The first reply under a new card: the one time that everybody who may approve is notified."""
     called = call(request.approvers, but=[request.requester.user])
     return (
-        f"{called}Please decide whether to cancel {the_order(request, facts)}: approve or deny on the card "
-        f"of this thread. It needs {approvals(request.quorum)} until {when(request.expires_at)}; "
-        "the person who asked cannot approve."
+        f"{called}Please decide whether to cancel {the_order(request, facts)}"
+        f"{_what_it_is(request)}. Reason: {sentence(literal(request.reason, 150))} "
+        "Approve or deny on the card of this thread. "
+        f"It needs {approvals(request.quorum)} until {when(request.expires_at)}; the person who asked cannot approve."
     )
+
+
+def _what_it_is(request: Request) -> str:
+    """The first fact of the order, for a notification that shows a line."""
+    facts = request.order.facts if request.order else ()
+    return f" ({literal(facts[0][0], 40)}: {literal(facts[0][1], 80)})" if facts else ""
 
 
 def reminder(request: Request, facts: Facts) -> str:
@@ -140,7 +147,8 @@ def unknown_provider(text: str, enabled: Sequence[Facts]) -> str:
     names = {spelling.lower(): facts.name for facts in enabled for spelling in (facts.name, facts.label)}
     names_in_code = [code(facts.name) for facts in enabled]
     known = f"Enabled: {listing(names_in_code)}." if enabled else "No provider is enabled."
-    return f"There is no provider {code(text, 60)} here.{_did_you_mean(text, names)} {known}"
+    more = f"See {code(f'{COMMAND} help')}."
+    return f"There is no provider {code(text, 60)} here.{_did_you_mean(text, names)} {known} {more}"
 
 
 def unknown_verb(text: str) -> str:

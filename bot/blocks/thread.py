@@ -124,7 +124,7 @@ def _concluded(request: Request, facts: Facts) -> str:
     if request.state is State.APPROVED and request.outcome:
         happened = sentence(literal(request.outcome.said))
         return (
-            f"Attempt {request.attempts} changed nothing. {happened} "
+            f"Attempt {request.attempts} did not cancel the order, as far as is known. {happened} "
             "The order is looked up once more, then the cancel is tried again."
         )
     return f"{now(request)}. {explanation(request, facts)}".rstrip()

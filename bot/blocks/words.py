@@ -155,7 +155,8 @@ def _already_cancelled(request: Request, facts: Facts) -> str:
     if request.outcome and request.outcome.result is Result.ALREADY_CANCELLED:
         return _said(request)
     detail = sentence(literal(request.order.detail)) if request.order else ""
-    return _join(f"{label(facts)} says that the order is cancelled.", detail, _sent(request, facts))
+    ours = "It may have been that attempt that cancelled it." if request.attempts else ""
+    return _join(f"{label(facts)} says that the order is cancelled.", detail, _sent(request, facts), ours)
 
 
 def _said(request: Request) -> str:
@@ -171,7 +172,8 @@ def _sent(request: Request, facts: Facts) -> str:
     if request.attempts == 0:
         return f"Nothing was sent to {label(facts)}."
     happened = sentence(literal(request.outcome.said)) if request.outcome else ""
-    return _join("Before that, one attempt changed nothing.", happened)
+    tried = when(request.permit.at) if request.permit else "before that"
+    return _join(f"A cancel was tried {tried}.", happened)
 
 
 def _expired(request: Request) -> str:

@@ -52,7 +52,7 @@ class HttpDoor:
         self._app = app
         self._secrets = [secret.encode() for secret in secrets]
         self._seconds = seconds
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[float, asyncio.Future[int]]] = OrderedDict()
         self._rejected = _Rejected()
 
     def open(self, app: AsyncApp) -> None:
@@ -75,12 +75,26 @@ class HttpDoor:
             return web.Response(status=400, text="malformed")
         if self._app is None:
             return web.Response(status=503, text="not now")
-        if self._is_replay(request.headers["X-Slack-Signature"]):
-            return web.Response(status=200)  # answered once already; a second time changes nothing
-        response = await attempt("http payload", answer(self._app, payload))
-        if isinstance(response, CountersignError):
-            return web.Response(status=500, text="failed")
-        return await to_aiohttp_response(response)
+        return await self._once(request.headers["X-Slack-Signature"], self._app, payload)
+
+    async def _once(self, signature: str, app: AsyncApp, payload: dict[str, Any]) -> web.StreamResponse:
+        """Answer each signed request once. The same bytes again change nothing: they wait for the first
+        and get an empty answer of the same status; what failed may be tried again."""
+        self._forget_old()
+        if signature in self._seen:
+            return web.Response(status=await self._seen[signature][1])
+        status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._seen[signature] = (self._seconds(), status)
+        response: web.StreamResponse = web.Response(status=500, text="failed")
+        try:
+            answered = await attempt("http payload", answer(app, payload))
+            if not isinstance(answered, CountersignError):
+                response = await to_aiohttp_response(answered)
+        finally:
+            status.set_result(response.status)
+            if response.status != 200:
+                self._seen.pop(signature, None)
+        return response
 
     def _signature_problem(self, request: web.Request, body: bytes) -> str:
         """Why this did not come from Slack just now; empty when it did."""
@@ -103,16 +117,10 @@ class HttpDoor:
             return "signed too long ago or ahead of time; if this goes on, this machine's clock is wrong"
         return ""
 
-    def _is_replay(self, signature: str) -> bool:
-        now = self._seconds()
-        while self._seen and next(iter(self._seen.values())) < now - 2 * WINDOW:
+    def _forget_old(self) -> None:
+        oldest = self._seconds() - 2 * WINDOW
+        while self._seen and (len(self._seen) > REMEMBERED or next(iter(self._seen.values()))[0] < oldest):
             self._seen.popitem(last=False)
-        if signature in self._seen:
-            return True
-        self._seen[signature] = now
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return False
 
 
 class _Rejected:

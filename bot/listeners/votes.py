@@ -22,15 +22,15 @@ log = get_logger(__name__)
 def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     @app.action(ids.APPROVE)
     async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
-        await _answer(workflow, body, lambda click, person: workflow.approve(click, person))
-        await ack()
+        if await _answer(workflow, body, lambda click, person: workflow.approve(click, person)):
+            await ack()
 
     @app.action(ids.WITHDRAW)
     async def withdraw(ack: AsyncAck, body: dict[str, Any]) -> None:
-        await _answer(
+        if await _answer(
             workflow, body, lambda click, person: workflow.withdraw(click.request_id, person, click)
-        )
-        await ack()
+        ):
+            await ack()
 
     @app.action(ids.DENY)
     async def deny(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -45,19 +45,22 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
                 log.warning("form_not_opened", why=problem.code)
                 raise Refused("slow", SLOW) from None
 
-        await _answer(workflow, body, open_form)
-        await ack()
+        if await _answer(workflow, body, open_form):
+            await ack()
 
 
 async def _answer(
     workflow: Workflow, body: dict[str, Any], act: Callable[[Click, Person], Awaitable[object]]
-) -> None:
-    """Do what was clicked, or tell the clicker privately why not."""
+) -> bool:
+    """Do what was clicked, or tell the clicker privately why not. False when neither could be stored:
+    then Slack must not be told "ok", and shows the person that it did not work."""
     person, channel = who_acted(body), text_at(body, "channel", "id")
 
     async def work() -> object:
         return await act(clicked(body, text_at(body, "api_app_id")), person)
 
     result = await attempt("button", work())
-    if isinstance(result, CountersignError):
-        await attempt("private answer", workflow.whisper(channel, person, result.advice))
+    if not isinstance(result, CountersignError):
+        return True
+    told = await attempt("private answer", workflow.whisper(channel, person, result.advice))
+    return not isinstance(told, CountersignError)

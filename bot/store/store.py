@@ -24,7 +24,7 @@ from bot.store.unit import Unit
 
 T = TypeVar("T")
 TRIES = 5
-BUSY_MS = 2_000
+BUSY_MS = 400
 """How long a transaction waits for another process that holds the write lock."""
 
 
@@ -38,6 +38,7 @@ class Store:
         self._reader = open_engine(url, begin="BEGIN")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
+        self._must_truncate = False
         self._after_commit: list[Callable[[], None]] = []
 
     def on_commit(self, wake: Callable[[], None]) -> None:
@@ -52,6 +53,8 @@ class Store:
         """
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._write_thread, self._run, self._writer, work)
+        if self._must_truncate:
+            self._write_thread.submit(self._truncate_log)  # behind the answer, before the next write
         for wake in self._after_commit:
             wake()
         return result
@@ -74,11 +77,27 @@ class Store:
         self._writer.dispose()
         self._reader.dispose()
 
+    def _truncate_log(self) -> None:
+        """Empty the write-ahead log, which still holds what was wiped. A reader may be in the way; then
+        the next write tries again."""
+        try:
+            with self._writer.connect() as connection:
+                raw: Any = connection.connection.dbapi_connection
+                raw.execute("PRAGMA busy_timeout = 100")
+                (busy, *_) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                raw.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+                self._must_truncate = bool(busy)
+        except DBAPIError:
+            return
+
     def _run(self, engine: Engine, work: Callable[[Unit], T]) -> T:
         for last in (*[False] * (TRIES - 1), True):
             try:
                 with Session(engine, expire_on_commit=False) as session, session.begin():
-                    return work(Unit(session, self._clock()))
+                    unit = Unit(session, self._clock())
+                    result = work(unit)
+                self._must_truncate = self._must_truncate or unit.wiped
+                return result
             except Conflict:
                 if last:
                     raise StorageError("The request kept changing. Nothing was done; try again.") from None

@@ -57,6 +57,8 @@ class RequestRow(Table, table=True):
     is_open: bool
     provider: str
     reference_key: str
+    order_key: str | None = Field(default=None, index=True)
+    """The order's identity by the provider's own word, once it was looked up, where references vary."""
     requester: str
     created_at: datetime
     body: str = Field(sa_column=Column(Text, nullable=False))

@@ -25,6 +25,8 @@ from bot.model import (
     OrderRead,
     Permitted,
     Request,
+    State,
+    order_key,
 )
 from bot.rules import evolve, replay
 from bot.store import chain
@@ -46,6 +48,11 @@ _LINK = (col(EventRow.seq), *(cast(getattr(EventRow, name), LargeBinary) for nam
 _HASH = cast(col(EventRow.hash), LargeBinary)
 
 
+NOT_LOOKED_UP = ENDED | {State.NEEDS_PERSON}
+"""States in which nothing is sent or read at the provider any more, so that nobody needs the exact
+reference."""
+
+
 class Unit:
     """A database transaction in the words of the bot. Use it inside `Store.write` or `Store.read`."""
 
@@ -53,6 +60,8 @@ class Unit:
         self._session = session
         self.now = now
         """One time for everything in the transaction."""
+        self.wiped = False
+        """A reference was deleted: its bytes must not stay in the write-ahead log."""
 
     # --- requests and their history ---------------------------------------------------------------
 
@@ -73,9 +82,22 @@ class Unit:
         ).first()
         return None if row is None else load_request(row.body)
 
+    def open_requests_with(self, order_key: str, but: str) -> list[Request]:
+        """Other open requests that turned out to be about the same order."""
+        rows = self._session.exec(
+            select(RequestRow).where(
+                RequestRow.order_key == order_key, col(RequestRow.is_open), RequestRow.id != but
+            )
+        )
+        return [load_request(row.body) for row in rows]
+
     def open_requests_of(self, requester: str) -> int:
         """How many requests of one person are not decided yet."""
-        mine = select(func.count()).where(RequestRow.requester == requester, col(RequestRow.is_open))
+        mine = select(func.count()).where(
+            RequestRow.requester == requester,
+            col(RequestRow.is_open),
+            RequestRow.state != State.NEEDS_PERSON.value,
+        )
         return self._session.exec(mine).one()
 
     def requests(
@@ -126,11 +148,12 @@ class Unit:
         self._append(before.id, events)
         for event in events:
             self._guard(before, event)
-        if after.state in ENDED:
+        if after.state in NOT_LOOKED_UP:
             self._session.execute(
                 delete(ReferenceRow).where(col(ReferenceRow.request_id) == before.id),
                 execution_options={"synchronize_session": False},
             )
+            self.wiped = True
         return after
 
     def note(self, kind: str, body: dict[str, Any]) -> None:
@@ -197,7 +220,13 @@ class Unit:
         changed = self._changed(
             update(RequestRow)
             .where(col(RequestRow.id) == before.id, col(RequestRow.version) == before.version)
-            .values(version=row.version, state=row.state, is_open=row.is_open, body=row.body)
+            .values(
+                version=row.version,
+                state=row.state,
+                is_open=row.is_open,
+                order_key=row.order_key,
+                body=row.body,
+            )
         )
         if changed != 1:
             raise Conflict(before.id)
@@ -236,13 +265,17 @@ class Unit:
         query = sqlite_insert(ActionRow).values(kind=kind, key=key, **values)
         self._session.execute(query.on_conflict_do_update(index_elements=["kind", "key"], set_=values))
 
-    def claim(self, token: str, lease: timedelta, full: Sequence[str]) -> ActionRow | None:
-        """Take one due action, leaving out the lanes in `full`; None when there is none."""
+    def claim(
+        self, token: str, lease: timedelta, full: Sequence[str], running: Sequence[int] = ()
+    ) -> ActionRow | None:
+        """Take one due action, leaving out the lanes in `full` and the actions whose task is `running`
+        in this process: a step of the clock may end their lease, but not the task. None when there
+        is none."""
         free = (col(ActionRow.token).is_(None)) | (col(ActionRow.lease) < self.now)
         due = (
             select(ActionRow.id)
             .where(~col(ActionRow.done), ActionRow.due <= self.now, free)
-            .where(col(ActionRow.lane).not_in(list(full)))
+            .where(col(ActionRow.lane).not_in(list(full)), col(ActionRow.id).not_in(list(running)))
             .order_by(col(ActionRow.due), col(ActionRow.id))
             .limit(1)
         )
@@ -275,12 +308,11 @@ class Unit:
             update(ActionRow).where(col(ActionRow.token).is_not(None)).values(token=None, lease=None)
         )
 
-    def next_due(self) -> datetime | None:
+    def next_due(self, running: Sequence[int] = ()) -> datetime | None:
         """When the next action can be claimed: its due time, or the end of a lease nobody gave back."""
         claimable = func.coalesce(col(ActionRow.lease), col(ActionRow.due), type_=UTCDateTime())
-        return self._session.exec(
-            select(claimable).where(~col(ActionRow.done)).order_by(claimable).limit(1)
-        ).first()
+        waiting = select(claimable).where(~col(ActionRow.done), col(ActionRow.id).not_in(list(running)))
+        return self._session.exec(waiting.order_by(claimable).limit(1)).first()
 
     # --- the outbox -------------------------------------------------------------------------------
 
@@ -364,6 +396,7 @@ def _row(request: Request) -> RequestRow:
         is_open=request.state in OPEN,
         provider=request.provider,
         reference_key=request.reference_key,
+        order_key=order_key(request),
         requester=str(request.requester),
         created_at=request.created_at,
         body=dump_request(request),

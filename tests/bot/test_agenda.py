@@ -115,16 +115,19 @@ def looks(*events: Event) -> Sequence[Due]:
     return work(executing(), *events, now=ANSWERED_AT)
 
 
-def test_an_unsettled_unknown_is_not_looked_up_before_the_call_can_be_over() -> None:
-    """Counted from the permit, not from the answer that did not come."""
-    unsettled = Outcome(Result.UNKNOWN, "no answer", look_again=SECOND)
-    assert looks(Answered("e", unsettled)) == [Due(Kind.FOLLOW_UP, QUARANTINE_ENDS, "digicert")]
-
-
-def test_an_interrupted_cancel_waits_as_long_and_not_longer() -> None:
-    assert looks(Interrupted("e")) == [Due(Kind.FOLLOW_UP, QUARANTINE_ENDS, "digicert")]
-    later = QUARANTINE_ENDS + timedelta(hours=9)
-    assert work(executing(), Interrupted("e"), now=later) == [Due(Kind.FOLLOW_UP, later, "digicert")]
+@pytest.mark.parametrize(
+    "event",
+    [Answered("e", Outcome(Result.UNKNOWN, "no answer", look_again=SECOND)), Interrupted("e")],
+    ids=["no answer", "interrupted"],
+)
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=9)])
+def test_an_unsettled_unknown_is_not_looked_up_before_the_call_can_be_over(
+    event: Event, late: timedelta
+) -> None:
+    (look,) = work(executing(), event, now=ANSWERED_AT + late)
+    assert (look.kind, look.lane) == (Kind.FOLLOW_UP, "digicert")
+    assert look.at >= QUARANTINE_ENDS
+    assert look.at <= ANSWERED_AT + late + TIMING.reconcile_after, "nor any later than that takes"
 
 
 def test_a_complete_answer_that_proves_nothing_is_looked_up_at_once() -> None:

@@ -99,7 +99,10 @@ def test_buttons_are_there_only_while_they_can_do_something(request_: Request) -
         State.APPROVED: [ids.DENY, ids.WITHDRAW],
     }
     card = approval_card(request_, some_facts())
-    assert action_ids(card.blocks) == expected.get(request_.state, [])
+    wanted = expected.get(request_.state, [])
+    if request_.held and request_.state is State.APPROVED:
+        wanted = [ids.APPROVE, *wanted]  # more approvals may be what is missing
+    assert action_ids(card.blocks) == wanted
 
 
 def test_buttons_carry_the_request_and_what_is_shown_and_nothing_else() -> None:
@@ -122,9 +125,9 @@ def test_buttons_say_what_they_do_even_when_read_aloud() -> None:
 
 def test_approving_is_confirmed_with_the_order_repeated() -> None:
     approve, _, withdraw = _buttons(a_request())
-    assert approve["confirm"]["text"]["text"] == (
-        "DigiCert order ID 1042750 (shop.example.com). Cannot be undone."
-    )
+    asked = approve["confirm"]["text"]["text"]
+    assert asked.startswith("DigiCert order ID 1042750 (shop.example.com, ")
+    assert asked.endswith("). Cannot be undone.")
     assert "DigiCert order ID 1042750" in withdraw["confirm"]["text"]["text"]
 
 
@@ -250,7 +253,8 @@ def test_what_was_stopped_before_says_that_nothing_was_sent(name: str) -> None:
 def test_what_was_tried_before_is_not_called_unsent() -> None:
     request = concluded(State.WITHDRAWN, "No connection.", decided_by=BOB)
     assert "Nothing was sent" not in _seen(request)
-    assert "one attempt changed nothing. No connection." in _seen(request)
+    assert "A cancel was tried <!date^" in _seen(request)
+    assert "No connection." in _seen(request)
 
 
 # --- what must not get through ----------------------------------------------------------------------

@@ -39,10 +39,10 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    hooks = sys.excepthook, threading.excepthook
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     yield
     logging.captureWarnings(False)
-    sys.excepthook, threading.excepthook = hooks
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
     for name in ("httpx", "httpcore", "slack_sdk", "slack_bolt", "aiohttp.access", "sqlalchemy"):

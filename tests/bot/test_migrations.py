@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from bot.store import schema
@@ -18,6 +19,7 @@ from bot.store.tables import Table
 from tests.bot.stores import Clock, opened, sql, url_of
 
 ROOT = Path(__file__).parents[2]
+HEAD = ScriptDirectory(str(schema.MIGRATIONS)).get_current_head()
 EMPTY = "The database is empty. Run: python -m bot db upgrade"
 DAMAGED = "{} is not a database of this bot, or it is damaged. Restore a backup; nothing was changed."
 
@@ -88,11 +90,11 @@ def test_two_processes_that_upgrade_at_once_both_succeed(path: Path) -> None:
 
 # --- a migration that does not get to its end -------------------------------------------------------------
 
-SECOND = """
+NEXT = """
 import os, signal
 from alembic import op
 import sqlalchemy as sa
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "next", "{head}", None, None
 
 def upgrade() -> None:
     op.add_column("request", sa.Column("half", sa.Text()))
@@ -108,7 +110,11 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "migrations"
     shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(schema, "MIGRATIONS", folder)
-    return folder / "versions" / "0002_the_next.py"
+    return folder / "versions" / "the_next.py"
+
+
+def next_migration(then: str) -> str:
+    return NEXT.format(head=HEAD, then=then)
 
 
 def one_event(path: Path) -> None:
@@ -119,15 +125,15 @@ def one_event(path: Path) -> None:
 def test_a_migration_that_fails_half_way_leaves_the_old_schema(upgraded: Path, next_version: Path) -> None:
     one_event(upgraded)
     before = described(upgraded)
-    next_version.write_text(SECOND.format(then='raise RuntimeError("half way")'))
+    next_version.write_text(next_migration(then='raise RuntimeError("half way")'))
     with pytest.raises(RuntimeError, match="half way"):
         schema.upgrade(url_of(upgraded))
-    assert (described(upgraded), revision(upgraded)) == (before, "0001")
+    assert (described(upgraded), revision(upgraded)) == (before, HEAD)
     with opened(upgraded, Clock()) as store:
         assert store.read_now(lambda unit: unit.head()).seq == 1
-    next_version.write_text(SECOND.format(then="pass"))
+    next_version.write_text(next_migration(then="pass"))
     schema.upgrade(url_of(upgraded))
-    assert revision(upgraded) == "0002"
+    assert revision(upgraded) == "next"
     assert described(upgraded) != before
 
 
@@ -136,7 +142,7 @@ def test_a_migration_that_is_killed_half_way_leaves_the_old_schema(
 ) -> None:
     one_event(upgraded)
     before = described(upgraded)
-    next_version.write_text(SECOND.format(then="os.kill(os.getpid(), signal.SIGKILL)"))
+    next_version.write_text(next_migration(then="os.kill(os.getpid(), signal.SIGKILL)"))
     program = (
         "import sys, pathlib; from bot.store import schema; "
         "schema.MIGRATIONS = pathlib.Path(sys.argv[2]); schema.upgrade(sys.argv[1])"
@@ -144,7 +150,7 @@ def test_a_migration_that_is_killed_half_way_leaves_the_old_schema(
     folder = str(next_version.parent.parent)
     killed = subprocess.run([sys.executable, "-c", program, url_of(upgraded), folder], cwd=ROOT, check=False)
     assert killed.returncode == -9
-    assert (described(upgraded), revision(upgraded)) == (before, "0001")
+    assert (described(upgraded), revision(upgraded)) == (before, HEAD)
     with opened(upgraded, Clock()) as store:
         assert store.read_now(lambda unit: unit.head()).seq == 1
 
@@ -237,7 +243,7 @@ def test_a_database_that_somebody_holds_is_not_called_damaged(
 
 
 def test_an_older_database_is_to_be_upgraded(upgraded: Path, next_version: Path) -> None:
-    next_version.write_text(SECOND.format(then="pass"))
+    next_version.write_text(next_migration(then="pass"))
     older = "The database is older than this version. Run: python -m bot db upgrade"
     assert schema.problem(url_of(upgraded)) == older
     schema.upgrade(url_of(upgraded))

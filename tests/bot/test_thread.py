@@ -155,7 +155,7 @@ def test_an_attempt_without_effect_is_followed_by_another() -> None:
     outcome = Outcome(Result.NO_EFFECT, "No connection could be made.")
     line = say(concluded(State.APPROVED, outcome.said, outcome.result), Answered("e", outcome))
     assert line == (
-        "Attempt 1 changed nothing. No connection could be made. "
+        "Attempt 1 did not cancel the order, as far as is known. No connection could be made. "
         "The order is looked up once more, then the cancel is tried again."
     )
 

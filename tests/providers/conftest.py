@@ -8,23 +8,13 @@ from typing import Any
 import pytest
 
 from providers import ADAPTERS
-from providers.contract import Provider
-from providers.http import HttpLimits
+from sandbox.conformance import connect
 from sandbox.vendors import VENDORS
 from sandbox.vendors.vendor import Vendor
 
+__all__ = ["PAIRS", "connect"]
+
 PAIRS = [(adapter, vendor) for adapter in ADAPTERS for vendor in VENDORS if vendor.name == adapter.facts.name]
-
-
-def connect(
-    adapter: type[Provider], environment: dict[str, str], limits: HttpLimits | None = None
-) -> Provider:
-    """Build an adapter as the bot does: from its settings, with the defaults filled in."""
-    values = {each.name: environment.get(each.name, each.default) for each in adapter.facts.settings}
-    assert None not in values.values(), f"{adapter.facts.name}: the pretend vendor lacks a setting"
-    return adapter.from_settings(
-        {name: value or "" for name, value in values.items()}, limits or HttpLimits()
-    )
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from providers.http import Answer, NoAnswer
 from sandbox.vendors.cpanel import CPanelVendor
 from sandbox.vendors.vendor import Fault
 from tests.providers.conftest import connect
+from tests.providers.examples.exchange import ScriptedHttp
 
 ID, STORE, TOKEN = "10427508", "cPStore", "T0KENT0KEN"
 LOGIN = b"<!DOCTYPE html><html><head><title>Login</title></head><body>Invalid login.</body></html>"
@@ -107,7 +108,7 @@ CANCELS: dict[str, tuple[Answer, Result, str, bool]] = {
     ),
     "no such entry": (
         says(no("does not match any entries", NO_ENTRY)),
-        Result.REFUSED,
+        Result.UNKNOWN,
         "EntryDoesNotExist",
         True,
     ),
@@ -233,6 +234,21 @@ def test_an_unpaid_order_comes_without_the_warning_and_an_expired_one_with_anoth
     assert (len(unpaid.warnings), len(expired.warnings)) == (0, 1)
 
 
+@pytest.mark.parametrize("odd", ["soon", "", None, True, -1, 1.5, "9" * 11, "1458061262\n"])
+def test_a_time_that_is_none_leaves_the_day_out(odd: object) -> None:
+    state = read_pending(says(uapi([entry(created_time=odd)])), ID, STORE)
+    assert state is not None
+    assert state.standing is Standing.CANCELLABLE
+    assert "Ordered" not in dict(state.facts)
+
+
+def test_many_domains_are_counted() -> None:
+    names = [f"n{number}.example" for number in range(30)]
+    state = read_pending(says(uapi([entry(domains=names)])), ID, STORE)
+    assert state is not None
+    assert dict(state.facts)["Domains"].endswith("n19.example and 10 more")
+
+
 def certificate(pem: object = None, code: object = None) -> Answer:
     return says(
         uapi(
@@ -254,6 +270,8 @@ CERTIFICATES: dict[str, tuple[Answer, Standing]] = {
     "unknown to the store": (certificate(None, "CertificateNotFound"), Standing.NOT_FOUND),
     "an odd certificate": (certificate(17), Standing.UNREADABLE),
     "a list": (says(uapi([])), Standing.UNREADABLE),
+    "no word on a certificate": (says(uapi({"status_code": "OrderCanceled"})), Standing.UNREADABLE),
+    "an empty object": (says(uapi({})), Standing.UNREADABLE),
     "status 0": (says(no("No.")), Standing.UNREADABLE),
     "page": (says(LOGIN), Standing.UNREADABLE),
 }
@@ -316,12 +334,74 @@ def test_the_list_of_stores_tells_if_the_settings_are_right(answer: Answer, ok: 
 # ---- with the pretend server
 
 
-async def test_the_envelope_of_the_reference_pages_works_as_well(start_vendor: Start) -> None:
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_both_envelopes_work_for_every_call(start_vendor: Start, wrapped: bool) -> None:
     vendor = await start_vendor(CPanelVendor)
-    vendor.wrapped = True
+    vendor.wrapped = wrapped
     provider = connect(CPanel, vendor.settings())
     before = await provider.look_up(ID)
+    assert (await provider.check()).ok is True
+    assert before.standing is Standing.CANCELLABLE
+    assert (await provider.look_up(vendor.samples["too_late"])).standing is Standing.NOT_CANCELLABLE
     assert (await provider.cancel(ID, "", before)).result is Result.CANCELLED
+
+
+@pytest.mark.parametrize("sample", ["unknown", "parent_order", "removed", "too_late"])
+async def test_status_1_with_empty_data_is_no_success(start_vendor: Start, sample: str) -> None:
+    """An unknown item, the parent order, a removed and an issued item: cPanel finds nothing wrong."""
+    vendor = await start_vendor(CPanelVendor)
+    reference = vendor.unknown if sample == "unknown" else vendor.samples[sample]
+    outcome = await connect(CPanel, vendor.settings()).cancel(reference, "", WAITING)
+    assert (outcome.result, outcome.code, outcome.settled) == (Result.UNKNOWN, "not_in_data", True)
+    assert (vendor.sends, vendor.performed) == ([reference], [])
+
+
+async def test_another_name_of_the_store_cancels_nothing_and_is_named(start_vendor: Start) -> None:
+    """Upper and lower case matter to the server, and a wrong name gets the answer of a success."""
+    vendor = await start_vendor(CPanelVendor)
+    provider = connect(CPanel, {**vendor.settings(), "CPANEL_MARKET_PROVIDER": "cpstore"})
+    state, outcome = await provider.look_up(ID), await provider.cancel(ID, "", WAITING)
+    assert state.standing is Standing.UNCLEAR
+    assert "CPANEL_MARKET_PROVIDER" in state.detail
+    assert (outcome.result, outcome.code, vendor.performed) == (Result.UNKNOWN, "not_in_data", [])
+    assert (await provider.check()).ok is False
+
+
+async def test_the_parent_order_in_place_of_the_item_cancels_no_item(start_vendor: Start) -> None:
+    vendor = await start_vendor(CPanelVendor)
+    provider, parent = connect(CPanel, vendor.settings()), vendor.samples["parent_order"]
+    outcome = await provider.cancel(parent, "", WAITING)
+    assert (outcome.result, vendor.performed) == (Result.UNKNOWN, [])
+    assert (await provider.look_up(ID)).standing is Standing.CANCELLABLE
+
+
+async def test_what_is_not_in_the_queue_any_more_is_told_by_the_order(start_vendor: Start) -> None:
+    """A GET may arrive twice; the second one would hear that there is no such entry."""
+    vendor = await start_vendor(CPanelVendor)
+    provider = connect(CPanel, vendor.settings())
+    before = await provider.look_up(ID)
+    vendor.set_state(ID, "removed")
+    vendor.fail_next(Fault.REJECT)
+    outcome = await provider.cancel(ID, "", before)
+    after = await provider.follow_up(ID, Attempt(before, timedelta(0), accepted=False))
+    assert (outcome.result, outcome.settled, after.result) == (Result.UNKNOWN, True, Result.CANCELLED)
+
+
+async def test_the_check_asks_for_both_features(start_vendor: Start) -> None:
+    vendor = await start_vendor(CPanelVendor)
+    vendor.features.discard("market")
+    assert (await connect(CPanel, vendor.settings()).check()).ok is False
+
+
+async def test_a_queue_that_cannot_be_read_leaves_the_check_open(start_vendor: Start) -> None:
+    vendor = await start_vendor(CPanelVendor)
+    queue = "/execute/Market/get_pending_ssl_certificates"
+    stores = says(uapi([{"name": STORE}]))
+    http = ScriptedHttp({queue: says(b"", 503)}, otherwise=stores)
+    assert (await CPanel(http, "shopowner", TOKEN, STORE).check()).ok is None
+    lost = ScriptedHttp({queue: NoAnswer("connection_lost", sent=True)}, otherwise=stores)
+    assert (await CPanel(lost, "shopowner", TOKEN, STORE).check()).ok is None
+    assert (await connect(CPanel, vendor.settings()).check()).ok is True
 
 
 async def test_a_second_cancel_finds_nothing_and_is_no_success(start_vendor: Start) -> None:

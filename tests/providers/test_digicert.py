@@ -22,6 +22,7 @@ from providers.http import Answer, NoAnswer
 from sandbox.vendors.digicert import DigiCertVendor
 from sandbox.vendors.vendor import Fault
 from tests.providers.conftest import connect
+from tests.providers.examples.exchange import ScriptedHttp
 
 ID, KEY = "123456", "K3YK3YK3Y"
 PENDING = OrderState(Standing.CANCELLABLE, "pending")
@@ -72,6 +73,8 @@ CANCELS: dict[str, tuple[Answer, Result, str, bool]] = {
     "409": (error(409, "conflict"), Result.UNKNOWN, "conflict", True),
     "400 page": (says(PAGE, 400), Result.UNKNOWN, "http_400", False),
     "limit": (LIMITED, Result.NO_EFFECT, "request_limit_exceeded", True),
+    "limit of another kind": (error(429, "slow_down"), Result.UNKNOWN, "slow_down", True),
+    "429 page": (says(PAGE, 429), Result.UNKNOWN, "http_429", True),
     "408": (error(408, "timeout"), Result.UNKNOWN, "timeout", False),
     "500": (error(500, "internal_error"), Result.UNKNOWN, "internal_error", False),
     "502 page": (says(PAGE, 502), Result.UNKNOWN, "http_502", False),
@@ -362,3 +365,51 @@ async def test_a_call_that_was_still_running_shows_in_a_later_follow_up(start_ve
     assert not (await provider.cancel(ID, "note", PENDING)).settled
     outcome = await provider.follow_up(ID, Attempt(PENDING, timedelta(minutes=1), accepted=False))
     assert outcome.result is Result.CANCELLED
+
+
+async def test_a_204_that_dropped_only_a_reissue_is_seen_through_afterwards(start_vendor: Start) -> None:
+    """The reissue was asked for between the look-up and the cancel."""
+    vendor = await start_vendor(DigiCertVendor)
+    provider = connect(DigiCert, vendor.settings())
+    before = await provider.look_up(ID)
+    vendor.set_state(ID, "reissue_pending")
+    assert (await provider.cancel(ID, "note", before)).result is Result.ACCEPTED
+    outcome = await provider.follow_up(ID, Attempt(before, timedelta(0), accepted=True))
+    assert (outcome.result, vendor.performed, vendor.state_of(ID)) == (Result.REFUSED, [], "issued")
+    assert "Not cancelled" in outcome.said
+
+
+@pytest.mark.parametrize("answer", ["thumbprint", "serial_number"])
+async def test_a_thumbprint_or_serial_number_is_no_order_id(answer: str) -> None:
+    """The address takes them, so that the order must say that it is the one that was asked for."""
+    look_alikes = {"thumbprint": "7D199FA96A0EA1D3A5AA2B3D5B0AD1F6EF0A6F5C", "serial_number": "70481923"}
+    given = look_alikes[answer]
+    http = ScriptedHttp({}, otherwise=says(order("pending")))
+    state = await DigiCert(http, KEY, "canceled").look_up(given)
+    assert state.standing in {Standing.NOT_FOUND, Standing.UNCLEAR}
+    assert len(http.reads) == given.isdigit()
+
+
+async def test_a_wrong_address_is_not_taken_for_a_missing_order(start_vendor: Start) -> None:
+    vendor = await start_vendor(DigiCertVendor)
+    astray = vendor.settings() | {"DIGICERT_BASE_URL": vendor.base_url.removesuffix("/services/v2")}
+    provider = connect(DigiCert, astray)
+    state, outcome = await provider.look_up(ID), await provider.cancel(ID, "note", PENDING)
+    assert (state.standing, outcome.result) == (Standing.UNREADABLE, Result.REFUSED)
+    for words in (state.detail, outcome.said, (await provider.check()).detail):
+        assert "DIGICERT_BASE_URL" in words
+    right = connect(DigiCert, vendor.settings())
+    assert (await right.look_up(vendor.unknown)).standing is Standing.NOT_FOUND
+
+
+@pytest.mark.parametrize(("sent", "wanted"), [("canceled", "CANCELED"), ("CANCELED", "canceled")])
+async def test_the_other_spelling_of_the_status_is_not_tried_in_a_second_call(
+    start_vendor: Start, sent: str, wanted: str
+) -> None:
+    vendor = await start_vendor(DigiCertVendor)
+    vendor.accepted_status = wanted
+    provider = connect(DigiCert, vendor.settings() | {"DIGICERT_CANCEL_STATUS": sent})
+    outcome = await provider.cancel(ID, "note", await provider.look_up(ID))
+    assert (outcome.result, outcome.settled) == (Result.UNKNOWN, True)
+    after = await provider.follow_up(ID, Attempt(PENDING, timedelta(0), accepted=False))
+    assert (after.result, vendor.sends, vendor.performed) == (Result.NO_EFFECT, [ID], [])

@@ -22,6 +22,7 @@ from providers.payvalida import (
 )
 from sandbox.vendors.payvalida import PayvalidaVendor
 from sandbox.vendors.vendor import Fault
+from tests.providers.examples.exchange import ScriptedHttp
 
 ORDER = "test11031"
 FINAL = "Order is not registered or are APPROVED, EXPIRED or CANCELLED"
@@ -86,6 +87,25 @@ def test_the_checksum_is_sha512_over_order_merchant_and_hash(order: str, digest:
 
 def test_leading_zeros_count_in_the_checksum() -> None:
     assert checksum("007", "m", "h") != checksum("7", "m", "h")
+
+
+def test_without_a_separator_merchants_could_share_a_checksum_but_orders_of_one_cannot() -> None:
+    assert checksum("ab", "c", "h") == checksum("a", "bc", "h")
+    orders = ["a", "ab", "abc", "b", "bc", "c", "1", "11", "01"]
+    assert len({checksum(order, "c", "h") for order in orders}) == len(orders)
+
+
+def test_the_case_of_an_order_number_counts_and_the_checksum_comes_in_capitals() -> None:
+    assert checksum("Order1", "m", "h") != checksum("order1", "m", "h")
+    assert checksum("order1", "m", "h").isupper()
+
+
+async def test_the_checksum_covers_the_number_as_it_was_given() -> None:
+    http = ScriptedHttp({}, otherwise=deleted(OrderID=ORDER))
+    await Payvalida(http, "kuanto", "s3cr3t").cancel("test11031", "", PENDING)
+    [request] = http.sends
+    assert request.query == {"merchant": "kuanto", "checksum": checksum("test11031", "kuanto", "s3cr3t")}
+    assert (request.method, request.path) == ("DELETE", "/api/v3/porders/test11031")
 
 
 # ---- references
@@ -249,6 +269,16 @@ def test_the_card_shows_what_an_approver_needs() -> None:
     )
 
 
+def test_the_misspelt_keys_are_the_ones_that_count() -> None:
+    right = read_order(shown("APROBADA", PAYMENT_METHOD="NEQUI", PAYMNENT_METHOD="PSE"), ORDER)
+    assert dict(right.facts)["Payment method"] == "PSE"
+
+
+def test_the_number_in_the_data_is_no_result_code() -> None:
+    """DATA.CODE is Payvalida's own number of the order."""
+    assert read_order(shown(CODE=41), ORDER).standing is Standing.CANCELLABLE
+
+
 def test_the_card_shows_neither_the_payer_nor_the_checkout_link() -> None:
     text = repr(read_order(shown(), ORDER))
     assert "someone@example.com" not in text
@@ -353,12 +383,18 @@ async def test_an_order_is_looked_up_deleted_once_and_seen_as_cancelled(
 
 @pytest.mark.parametrize(
     ("sample", "result"),
-    [("cancelled", Result.CANCELLED), ("too_late", Result.REFUSED), ("expired", Result.REFUSED)],
+    [
+        ("unknown", Result.UNKNOWN),
+        ("cancelled", Result.CANCELLED),
+        ("too_late", Result.REFUSED),
+        ("expired", Result.REFUSED),
+        ("refunded", Result.REFUSED),
+    ],
 )
 async def test_the_code_for_several_situations_is_resolved_by_a_look_up(
     vendor: PayvalidaVendor, payvalida: Payvalida, sample: str, result: Result
 ) -> None:
-    order = vendor.samples[sample]
+    order = vendor.samples.get(sample, vendor.unknown)
     outcome = await payvalida.cancel(order, "", PENDING)
     after = await payvalida.follow_up(order, Attempt(PENDING, timedelta(0), accepted=False))
     assert (outcome.code, outcome.result, after.result) == ("0041", Result.UNKNOWN, result)

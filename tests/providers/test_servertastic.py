@@ -24,6 +24,7 @@ from providers.servertastic import (
 )
 from sandbox.vendors.servertastic import ServertasticVendor
 from sandbox.vendors.vendor import Fault
+from tests.providers.examples.exchange import ScriptedHttp
 
 TOKEN = "abc123456789"
 NUMBER = "STR_1_201611071123"
@@ -525,6 +526,64 @@ async def test_a_redirect_is_not_followed(vendor: ServertasticVendor, servertast
     vendor.fail_next(Fault.REDIRECT)
     outcome = await servertastic.cancel(vendor.samples["cancellable"], "", QUEUED)
     assert (outcome.result, len(vendor.sends), vendor.performed) == (Result.UNKNOWN, 1, [])
+
+
+@pytest.mark.parametrize("prefix", ["", "/v2", "/sandbox/api/v2"])
+async def test_the_address_is_a_setting_with_whatever_path(prefix: str) -> None:
+    """Hosts and paths differ between the vendor's own pages and clients."""
+    vendor = ServertasticVendor()
+    vendor.prefix = prefix  # type: ignore[misc]
+    await vendor.start()
+    try:
+        servertastic = Servertastic.from_settings(vendor.settings(), HttpLimits(timeout=5))
+        order = vendor.samples["cancellable"]
+        before = await servertastic.look_up(order)
+        assert (await servertastic.check()).ok is True
+        assert (await servertastic.cancel(order, "", before)).result is Result.ACCEPTED
+        assert vendor.performed == [order]
+    finally:
+        await vendor.stop()
+
+
+async def test_a_wrong_address_shows_by_its_xml_and_is_named() -> None:
+    vendor = ServertasticVendor()
+    vendor.prefix = "/v2"  # type: ignore[misc]
+    await vendor.start()
+    try:
+        astray = vendor.settings() | {"SERVERTASTIC_BASE_URL": vendor.base_url.removesuffix("/v2")}
+        servertastic = Servertastic.from_settings(astray, HttpLimits(timeout=5))
+        state, credentials = await servertastic.look_up(TOKEN), await servertastic.check()
+        outcome = await servertastic.cancel(TOKEN, "", QUEUED)
+    finally:
+        await vendor.stop()
+    assert (state.standing, credentials.ok) == (Standing.UNREADABLE, None)
+    assert (outcome.result, vendor.sends, vendor.performed) == (Result.NO_EFFECT, [], [])
+    for words in (state.detail, credentials.detail, outcome.said):
+        assert "SERVERTASTIC_BASE_URL" in words
+
+
+async def test_the_reseller_order_id_is_neither_token_nor_reference(
+    vendor: ServertasticVendor, servertastic: Servertastic
+) -> None:
+    number = vendor.orders[vendor.samples["cancellable"]].number
+    state = await servertastic.look_up(number)
+    assert state.standing is Standing.NOT_FOUND
+    assert "reseller order ID" in state.detail
+    assert (await servertastic.cancel(number, "", QUEUED)).result is Result.REFUSED
+    assert vendor.performed == []
+
+
+async def test_no_request_but_the_list_of_tokens_and_the_overview_holds_the_key() -> None:
+    http = ScriptedHttp({"/order/showtokens.json": TOKENS}, otherwise=review())
+    adapter = Servertastic(http, "API_KEY", NOW.timestamp)
+    await adapter.cancel("ref123", "", QUEUED)
+    await adapter.look_up(TOKEN)
+    assert [(each.path, dict(each.query)) for each in http.sends] == [
+        ("/order/cancel.json", {"order_token": TOKEN})
+    ]
+    assert [dict(each.query) for each in http.reads if each.path == "/order/review.json"] == [
+        {"order_token": TOKEN}
+    ]
 
 
 async def test_the_key_is_checked(vendor: ServertasticVendor, servertastic: Servertastic) -> None:

@@ -24,6 +24,7 @@ from providers.tradernet import (
 )
 from sandbox.vendors.tradernet import TradernetVendor
 from sandbox.vendors.vendor import Fault
+from tests.providers.examples.exchange import ScriptedHttp
 
 ORDER = "2929292929"
 OPEN = OrderState(Standing.CANCELLABLE, status="10 active")
@@ -112,6 +113,22 @@ async def test_the_signed_bytes_are_compact_and_the_time_is_cut_to_whole_seconds
     assert headers["X-NtApi-Timestamp"] == "1700000000"
     assert headers["X-NtApi-Sig"] == "3a514f5a85fec33333ff4a8b29222cfb6c00fc1a213c05cfdacda5f7ffbb835b"
     assert "PRIVATE_KEY" not in headers.values()
+
+
+async def test_the_order_is_an_integer_and_what_is_signed_is_what_is_sent() -> None:
+    http = ScriptedHttp({}, otherwise=answer({"order_id": 2929292929}))
+    adapter = Tradernet(http, "PUBLIC_KEY", "PRIVATE_KEY", now=lambda: 1700000000.0)
+    await adapter.cancel(ORDER, "a note", OPEN)
+    await adapter.cancel(ORDER, "another note", OPEN)
+    first, second = http.sends
+    assert first.body == b'{"order_id":2929292929}'
+    # There is no nonce: the same order in the same second is the same request.
+    assert first == second
+
+
+def test_the_largest_order_id_is_sent_without_rounding() -> None:
+    body, _ = Tradernet(ScriptedHttp({}), "P", "S", now=lambda: 0.0)._signed({"order_id": 2**63 - 1})
+    assert body == b'{"order_id":9223372036854775807}'
 
 
 # ---- references
@@ -410,8 +427,27 @@ def test_a_partial_cancel_says_what_was_filled() -> None:
     assert after(30, leaves_qty=2).said == "3 of 5 were filled before; the rest is cancelled."
 
 
-def test_a_cancel_error_raises_the_alarm() -> None:
-    assert "MAY STILL BE LIVE" in after(75).said
+def test_a_cancel_error_raises_the_alarm_and_calls_a_person() -> None:
+    outcome = after(75, leaves_qty=2)
+    assert outcome.needs_person
+    assert "MAY STILL BE LIVE" in outcome.said
+    assert "3 of 5 were filled" in outcome.said
+    assert not after(99).needs_person
+
+
+@pytest.mark.parametrize("stat", [2, 12, 20, 30, 70, 71, 72, 74, 75])
+def test_a_part_that_was_filled_is_told_whatever_became_of_the_rest(stat: int) -> None:
+    assert "3 of 5 were filled" in found(stat, leaves_qty=2).detail
+    assert "filled" not in found(stat, leaves_qty=5).detail or stat == 30
+
+
+def test_one_share_is_not_called_many() -> None:
+    assert "1 of 5 was filled" in found(71, leaves_qty=4).detail
+
+
+@pytest.mark.parametrize("left", [None, "", "many", True, [2], "1e40", -1, 6, "NaN", "9" * 41])
+def test_a_quantity_that_makes_no_sense_is_no_fill(left: object) -> None:
+    assert "of 5" not in found(12, leaves_qty=left).detail
 
 
 def test_waiting_grows_from_two_seconds_to_a_minute() -> None:
@@ -505,6 +541,33 @@ async def test_an_order_for_the_dealing_desk_is_refused(
     order = vendor.samples["desk_only"]
     assert (await tradernet.cancel(order, "", OPEN)).result is Result.REFUSED
     assert (await tradernet.look_up(order)).standing is Standing.CANCELLABLE
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("at_root", [False, True])
+async def test_every_shape_of_the_lists_works_all_the_way(
+    vendor: TradernetVendor, tradernet: Tradernet, at_root: bool, as_text: bool
+) -> None:
+    vendor.at_root, vendor.as_text = at_root, as_text
+    order = vendor.samples["partly_filled"]
+    before = await tradernet.look_up(order)
+    assert before.standing is Standing.CANCELLABLE
+    assert (await tradernet.cancel(order, "", before)).result is Result.ACCEPTED
+    vendor.settle(order)
+    done = await tradernet.follow_up(order, attempt(before))
+    assert (done.result, done.code) == (Result.CANCELLED, "stat_30")
+    assert "3 of 5 were filled" in done.said
+    assert (await tradernet.look_up(vendor.samples["in_history"])).standing is Standing.CANCELLED
+
+
+async def test_an_error_text_with_code_0_and_status_200_is_no_success(
+    vendor: TradernetVendor, tradernet: Tradernet
+) -> None:
+    """So are an unknown, a filled and a cancelled order answered here; the order decides."""
+    order = vendor.samples["too_late"]
+    outcome = await tradernet.cancel(order, "", OPEN)
+    assert (outcome.result, outcome.code, outcome.settled) == (Result.UNKNOWN, "code_0", True)
+    assert (await tradernet.follow_up(order, attempt(OPEN, accepted=False))).result is Result.REFUSED
 
 
 async def test_an_old_order_is_found_in_the_history(vendor: TradernetVendor, tradernet: Tradernet) -> None:

@@ -95,12 +95,14 @@ def upgrade() -> None:
         sa.Column("is_open", sa.Boolean(), nullable=False),
         sa.Column("provider", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("reference_key", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("order_key", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("requester", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_request")),
     )
     with op.batch_alter_table("request", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_request_order_key"), ["order_key"], unique=False)
         batch_op.create_index("ix_request_requester_created_at", ["requester", "created_at"], unique=False)
         batch_op.create_index("ix_request_state_created_at", ["state", "created_at"], unique=False)
         batch_op.create_index(

@@ -1,0 +1,121 @@
+"""What must not be believed: stepped clocks, other accounts, second names, a disk that cannot write."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from datetime import timedelta
+
+from sandbox.slack.model import Message
+from sandbox.vendors.digicert import DigiCertVendor
+from sandbox.vendors.vendor import Fault
+from tests.conftest import World
+from tests.test_asynchronous import Clock, later
+
+
+async def sent(world: World, provider: str, fault: Fault) -> Message:
+    """A card whose cancel has reached the provider, which does with it what `fault` says."""
+    vendor = world.vendor(provider)
+    card = await world.asked("alice", provider, vendor.samples["cancellable"])
+    vendor.fail_next(fault)
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await vendor.wait_until(lambda: len(vendor.sends) == 1)
+    return card
+
+
+async def test_a_clock_that_steps_ahead_while_a_cancel_is_under_way_sends_nothing_twice(
+    quiet_world: World,
+) -> None:
+    world, clock, vendor = quiet_world, Clock(), quiet_world.vendor("payvalida")
+    await world.start_bot(clock=clock, PROVIDER_TIMEOUT="6s", RECONCILE_AFTER="7s")
+    card = await sent(world, "payvalida", Fault.HANG_BEFORE)
+    await world.reads(card, "Cancelling at Payvalida now")
+    await later(world, clock, timedelta(minutes=10))  # past the lease and the quarantine
+    assert "Cancelling at Payvalida now" in world.card(card).readable
+    vendor.release()
+    await world.reads(card, "Outcome: cancelled")
+    assert len(vendor.sends) == 1
+
+
+async def test_a_quarantine_is_not_shortened_by_a_clock_that_steps_ahead(quiet_world: World) -> None:
+    world, clock, vendor = quiet_world, Clock(), quiet_world.vendor("payvalida")
+    await world.start_bot(clock=clock, PROVIDER_TIMEOUT="1s", RECONCILE_AFTER="5s")
+    card = await sent(world, "payvalida", Fault.HANG_BEFORE)
+    await world.reads(card, "outcome unknown, checking")
+    looked_up = len(vendor.seen)
+    await later(world, clock, timedelta(minutes=10))
+    await world.workspace.wait_until(lambda: len(world.cards) == 2 and world.cards[-1].buttons)
+    about_it = [seen for seen in vendor.seen[looked_up:] if seen.order == vendor.samples["cancellable"]]
+    assert about_it == [], "nobody looked while the first call may still be running"
+    vendor.release()
+    await world.reads(card, "Outcome: cancelled", timeout=20)
+    assert len(vendor.sends) == 1
+
+
+async def test_another_account_is_not_asked_what_became_of_a_cancel(quiet_world: World) -> None:
+    world, vendor = quiet_world, quiet_world.vendor("digicert")
+    await world.start_bot(RECONCILE_AFTER="3s")
+    card = await sent(world, "digicert", Fault.DROP)
+    await world.reads(card, "outcome unknown, checking")
+    await world.stop_bot()
+    other = DigiCertVendor()
+    await other.start()
+    await world.start_bot(DIGICERT_BASE_URL=other.base_url, RECONCILE_AFTER="3s")
+    asked = await world.reads(card, "needs a person", timeout=20)
+    assert "is not set up here any more" in asked.readable
+    assert other.seen == []
+    assert vendor.state_of(vendor.samples["cancellable"]) == "pending"
+    await other.stop()
+
+
+async def test_an_account_that_was_only_renamed_is_followed_to_the_end(quiet_world: World) -> None:
+    world, vendor = quiet_world, quiet_world.vendor("digicert")
+    assert isinstance(vendor, DigiCertVendor)
+    await world.start_bot(RECONCILE_AFTER="3s")
+    card = await sent(world, "digicert", Fault.LOSE_ANSWER)
+    await world.reads(card, "outcome unknown, checking")
+    await world.stop_bot()
+    path = world.folder / "accounts.toml"
+    path.write_text(
+        f'[digicert.main]\nDIGICERT_BASE_URL = "{vendor.base_url}"\nDIGICERT_API_KEY = {{ env = "KEY" }}\n'
+    )
+    world.without = ("DIGICERT_API_KEY", "DIGICERT_BASE_URL", "DIGICERT_CANCEL_STATUS")
+    await world.start_bot(ACCOUNTS_FILE=str(path), KEY=vendor.key, RECONCILE_AFTER="3s")
+    await world.reads(card, "Outcome: cancelled", timeout=20)
+    assert len(vendor.sends) == 1
+
+
+async def test_one_order_under_two_names_is_cancelled_once(world: World) -> None:
+    vendor = world.vendor("servertastic")
+    first = await world.asked("alice", "servertastic", vendor.samples["cancellable"])
+    second = await world.ask("dan", "servertastic", vendor.samples["by_reference"])
+    ended = await world.reads(second, "cannot be cancelled")
+    assert "is being dealt with already" in ended.readable
+    for who in ("bob", "carol"):
+        await world.approve(who, first)
+    await world.reads(first, "Outcome: cancelled")
+    assert len(vendor.sends) == 1
+
+
+async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: World) -> None:
+    card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    locked = sqlite3.connect(world.folder / "bot.db", isolation_level=None)
+    locked.execute("BEGIN EXCLUSIVE")
+    clicked = asyncio.create_task(world.approve("bob", card))
+    answer = await clicked
+    locked.execute("ROLLBACK")
+    locked.close()
+    assert not answer.ok
+    await world.stop_bot()
+    world.workspace.problems.clear()  # that there was no answer in time is the point
+
+
+async def test_a_look_up_that_shows_the_order_unchanged_after_a_no_is_a_refusal(world: World) -> None:
+    vendor = world.vendor("tradernet")
+    card = await world.asked("alice", "tradernet", vendor.samples["cancellable"])
+    vendor.fail_next(Fault.RATE_LIMITED)
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "outcome unknown, checking")
+    assert len(vendor.sends) == 1
