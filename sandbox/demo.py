@@ -149,7 +149,7 @@ async def double_click(stage: Stage) -> None:
     reference = stage.town.vendors["cpanel"].samples["another"]
     card = await stage.ask("alice", "cpanel", reference, "wrong domain")
     dan = stage.workspace.person("dan")
-    shown = stage.now(card)
+    shown = stage.now(card).snapshot()
     await asyncio.gather(*(dan.click(shown, "Approve") for _ in range(3)))
     await stage.until(card, "1 more needed")
     promise(stage.sends("cpanel", reference) == 0, "three clicks by one person are one approval")

@@ -118,7 +118,7 @@ async def test_an_approver_who_left_before_the_permit_does_not_count(quiet_world
 async def test_eight_simultaneous_clicks_are_one_vote(world: World) -> None:
     reference = world.vendor("digicert").samples["cancellable"]
     card = await world.asked("alice", "digicert", reference)
-    shown = world.card(card)
+    shown = world.card(card).snapshot()
     answers = await asyncio.gather(*(world.person("bob").click(shown, "Approve") for _ in range(8)))
     assert all(answer.ok for answer in answers)
     await world.reads(card, "1 more needed")
@@ -129,7 +129,7 @@ async def test_two_approvers_in_the_same_instant_send_once(world: World) -> None
     vendor = world.vendor("payvalida")
     reference = vendor.samples["cancellable"]
     card = await world.asked("alice", "payvalida", reference)
-    shown = world.card(card)
+    shown = world.card(card).snapshot()
     await asyncio.gather(*(world.person(who).click(shown, "Approve") for who in ("bob", "carol", "dan")))
     await world.reads(card, "Outcome: cancelled")
     assert vendor.sends == [reference]
@@ -139,7 +139,7 @@ async def test_two_approvers_in_the_same_instant_send_once(world: World) -> None
 async def test_a_click_on_a_decided_card_gets_an_honest_answer(world: World) -> None:
     reference = world.vendor("digicert").samples["cancellable"]
     card = await world.asked("alice", "digicert", reference)
-    old = world.card(card)
+    old = world.card(card).snapshot()
     await denied(world, "carol", card, "no")
     await world.person("bob").click(old, "Approve")
     await world.said("bob", "has been decided")

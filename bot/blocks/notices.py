@@ -78,7 +78,8 @@ def card_call(request: Request, facts: Facts) -> str:
         f"{called}Please decide whether to cancel {the_order(request, facts)}"
         f"{_what_it_is(request)}. Reason: {sentence(literal(request.reason, 150))} "
         "Approve or deny on the card of this thread. "
-        f"It needs {approvals(request.quorum)} until {when(request.expires_at)}; the person who asked cannot approve."
+        f"It needs {approvals(request.quorum)} until {when(request.expires_at)}; "
+        "the person who asked cannot approve."
     )
 
 

@@ -247,6 +247,24 @@ def test_many_domains_are_counted() -> None:
     state = read_pending(says(uapi([entry(domains=names)])), ID, STORE)
     assert state is not None
     assert dict(state.facts)["Domains"].endswith("n19.example and 10 more")
+    twenty = read_pending(says(uapi([entry(domains=names[:20])])), ID, STORE)
+    assert twenty is not None
+    assert dict(twenty.facts)["Domains"].endswith("n19.example")
+
+
+@pytest.mark.parametrize("odd", [True, None, 1.5, ["1392472"], {}])
+def test_an_id_of_another_type_is_none(odd: object) -> None:
+    state = read_pending(says(uapi([entry(order_id=odd)])), ID, STORE)
+    assert state is not None
+    assert state.known_as == ""
+
+
+@pytest.mark.parametrize("feature", ["market", "tls_wizard"])
+def test_either_missing_feature_is_explained(feature: str) -> None:
+    state = read_pending(says(no(f"You do not have the feature “{feature}”.")), ID, STORE)
+    assert state is not None
+    assert "Look-ups need the features market and tls_wizard" in state.detail
+    assert "Look-ups need" not in read_cancel(says(no("Something else.")), ID, STORE).said
 
 
 def certificate(pem: object = None, code: object = None) -> Answer:
@@ -295,22 +313,24 @@ GONE = OrderState(Standing.NOT_FOUND)
 
 
 @pytest.mark.parametrize(
-    ("now", "before", "result"),
+    ("now", "before", "result", "code"),
     [
-        (WAITING, WAITING, Result.NO_EFFECT),
-        (OrderState(Standing.NOT_CANCELLABLE, "issued"), WAITING, Result.REFUSED),
-        (OrderState(Standing.CANCELLED, "OrderCanceled"), WAITING, Result.CANCELLED),
-        (GONE, WAITING, Result.CANCELLED),
-        (GONE, GONE, Result.UNKNOWN),
-        (GONE, OrderState(Standing.UNREADABLE), Result.UNKNOWN),
-        (OrderState(Standing.UNCLEAR), WAITING, Result.UNKNOWN),
-        (OrderState(Standing.UNREADABLE), WAITING, Result.UNKNOWN),
+        (WAITING, WAITING, Result.NO_EFFECT, "in_queue"),
+        (OrderState(Standing.NOT_CANCELLABLE, "issued"), WAITING, Result.REFUSED, "issued"),
+        (OrderState(Standing.CANCELLED, "OrderCanceled"), WAITING, Result.CANCELLED, "cancelled_at_store"),
+        (GONE, WAITING, Result.CANCELLED, "left_queue"),
+        (GONE, GONE, Result.UNKNOWN, "not_found"),
+        (GONE, OrderState(Standing.UNREADABLE), Result.UNKNOWN, "not_found"),
+        (OrderState(Standing.UNCLEAR), WAITING, Result.UNKNOWN, "unclear"),
+        (OrderState(Standing.UNREADABLE), WAITING, Result.UNKNOWN, "unreadable"),
     ],
 )
 def test_a_follow_up_proves_what_the_order_proves(
-    now: OrderState, before: OrderState, result: Result
+    now: OrderState, before: OrderState, result: Result, code: str
 ) -> None:
-    assert read_follow_up(now, Attempt(before, timedelta(minutes=10), accepted=False)).result is result
+    outcome = read_follow_up(now, Attempt(before, timedelta(minutes=10), accepted=False))
+    assert (outcome.result, outcome.code) == (result, code)
+    assert outcome.settled is (result is not Result.UNKNOWN)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import re
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from providers.contract import Credentials, OrderState, Outcome
+from providers.http import Answer, NoAnswer
 from tests.providers.examples.cpanel import CPANEL
 from tests.providers.examples.digicert import DIGICERT
 from tests.providers.examples.exchange import Example, Examples, ScriptedHttp
@@ -46,6 +52,54 @@ async def test_an_example_is_read_as_it_has_to_be(provider: Examples, example: E
     assert example.says in repr(got)
     assert len(http.sends) == (example.call == "cancel")
     assert example.path in {request.path for request in (*http.reads, *http.sends)}
+
+
+SECRETS = {
+    "cpanel": "T0KENT0KEN",
+    "digicert": "K3YK3YK3Y",
+    "payvalida": "s3cr3t-hash",
+    "tradernet": "",  # the private key signs and never travels, so nobody can send it back
+    "servertastic": "API_KEY",
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_whatever_a_provider_writes_is_said_clean_and_without_our_secret(name: str) -> None:
+    """Each text of each answer in turn holds our secret, a link, a line break and an order to turn round."""
+    hostile = f"see {SECRETS[name]}\nhttps://evil.example/x \u202e{SECRETS[name].lower()}"
+    for example in ALL[name].examples:
+        for answer in _with_each_text_replaced(example.answer, hostile):
+            http = ScriptedHttp({**ALL[name].usual, example.path: answer})
+            adapter = ALL[name].build(http)
+            said = [
+                repr(await adapter.look_up(example.order)) if example.call == "look_up" else "",
+                repr(await adapter.check()) if example.call == "check" else "",
+                repr(await adapter.cancel(example.order, "", example.before)) if http.reads == [] else "",
+            ]
+            text = " ".join(said)
+            assert not SECRETS[name] or SECRETS[name].lower() not in text.lower(), example.name
+            assert not re.search(r"://|\\n|\\u202e", text), example.name
+
+
+def _with_each_text_replaced(answer: Answer | NoAnswer, text: str) -> Iterator[Answer]:
+    body = answer.json_or_none() if isinstance(answer, Answer) else None
+    for place in _places(body):
+        changed = copy.deepcopy(body)
+        inner: Any = changed
+        for step in place[:-1]:
+            inner = inner[step]
+        inner[place[-1]] = text
+        assert isinstance(answer, Answer)
+        yield Answer(answer.status, answer.headers, json.dumps(changed).encode())
+
+
+def _places(body: Any, *above: Any) -> Iterator[tuple[Any, ...]]:
+    """Where texts and empty places are."""
+    if isinstance(body, dict | list):
+        for key, value in body.items() if isinstance(body, dict) else enumerate(body):
+            yield from _places(value, *above, key)
+    elif above and (body is None or isinstance(body, str)):
+        yield above
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ def test_a_complete_answer_that_proves_nothing_is_settled_and_looked_up(body: ob
 def test_a_refusal_says_what_to_do(reply: Answer, hint: str) -> None:
     outcome = read_cancel(reply, ORDER)
     assert (outcome.result, outcome.settled) == (Result.REFUSED, True)
+    assert outcome.code in {"code_2", "code_12", "http_401", "http_403"}
     assert hint in outcome.said
 
 
@@ -242,7 +243,9 @@ def test_too_many_requests_is_looked_up_and_never_sent_again(reply: Answer, wait
         answer("<h1>502 Bad Gateway</h1>", 502),
         answer("<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>", 403),
         answer({"order_id": 2929292929}, 500),
+        answer({"order_id": 2929292929}, 300),
         answer({"order_id": 2929292929}, 302),
+        answer({"order_id": 2929292929}, 399),
         answer([{"order_id": 2929292929}]),
         answer(""),
         answer("null"),
@@ -327,6 +330,7 @@ def test_look_alike_numbers_are_not_the_order(envelope: object) -> None:
         answer("", 429),
         answer("<html></html>"),
         answer("<html></html>", 502),
+        answer([row()], 202),
         answer({}),
         answer({"result": {}}),
         answer({"result": {"orders": {"order": ["no object"]}}}),
@@ -441,6 +445,48 @@ def test_a_part_that_was_filled_is_told_whatever_became_of_the_rest(stat: int) -
     assert "filled" not in found(stat, leaves_qty=5).detail or stat == 30
 
 
+@pytest.mark.parametrize(
+    ("stat", "status"),
+    [
+        (0, "0 ignored"),
+        (1, "1 received"),
+        (10, "10 active"),
+        (11, "11 sent"),
+        (12, "12 partly completed"),
+        (20, "20 partly executed"),
+        (2, "2 cancel pending"),
+        (21, "21 executed"),
+        (30, "30 partly cancelled"),
+        (31, "31 cancelled"),
+        (70, "70 rejected"),
+        (71, "71 expired"),
+        (72, "72 partly executed, then expired"),
+        (74, "74 send error"),
+        (75, "75 cancel error"),
+        (99, "99"),
+        (None, ""),
+    ],
+)
+def test_the_status_is_the_number_with_a_word(stat: object, status: str) -> None:
+    assert found(stat).status == status
+
+
+def test_the_card_has_a_word_for_each_kind_of_order() -> None:
+    kinds = [dict(found(10, type=kind).facts)["Type"] for kind in range(1, 7)]
+    assert kinds == ["market", "limit", "stop", "stop limit", "stop loss", "take profit"]
+    sides = [dict(found(10, oper=side).facts)["Side"] for side in range(1, 5)]
+    assert sides == ["buy", "buy on margin", "sell", "sell short"]
+    assert [dict(found(10, exp=exp).facts)["Valid"] for exp in (1, 2)] == ["this day", "extended day"]
+    assert dict(found(10, type=3, stop="181.50").facts)["Stop price"] == "181.5 USD"
+    assert "Stop price" not in dict(found(10, stop=0).facts)
+
+
+def test_an_open_order_is_looked_at_again_as_long_as_it_takes() -> None:
+    assert after(10, age=timedelta(seconds=8)).look_again == timedelta(seconds=8)
+    assert judge(OrderState(Standing.UNREADABLE), attempt(OPEN)).look_again == timedelta(seconds=30)
+    assert after(99, age=timedelta(seconds=8)).look_again == timedelta(seconds=8)
+
+
 def test_one_share_is_not_called_many() -> None:
     assert "1 of 5 was filled" in found(71, leaves_qty=4).detail
 
@@ -474,7 +520,9 @@ def test_an_order_in_no_list_proves_nothing() -> None:
     [
         (answer({"result": {"orders": {"key": "%somebody"}}}), True),
         (answer([]), True),
+        (answer(KEY_REFUSED, 401), False),
         (answer(KEY_REFUSED, 403), False),
+        (answer(KEY_REFUSED), None),
         (answer(BUSY), None),
         (answer("<html></html>", 403), None),
         (answer({}), None),
