@@ -28,7 +28,6 @@ Item = Mapping[str, object]
 Secrets = tuple[str, ...]
 
 _CANCELLED_AT_STORE = frozenset({"OrderCanceled", "OrderItemCanceled"})
-_NOT_IN_QUEUE = "EntryDoesNotExist"
 _PAID = {"confirmed": "yes", "unconfirmed": "no"}
 """The two values of `status` that the documentation of the pending list names."""
 _PAID_WARNING = "Paid order: it may live on at the store. Ask the store's support about it and the money."
@@ -188,10 +187,12 @@ def _read_refusal(envelope: Item, secrets: Secrets) -> Outcome:
     """
     data = envelope.get("data")
     kind = clean_text(data.get("error_type"), limit=60, secrets=secrets) if isinstance(data, dict) else ""
-    # "Not in the queue" is what a cancel that came second would hear, so the order decides. This is a
-    # GET, and something on the way may have sent it twice.
-    result = Result.UNKNOWN if kind == _NOT_IN_QUEUE else Result.REFUSED
-    return Outcome(result, _no(envelope, secrets), kind or "uapi_0", settled=True)
+    said = _no(envelope, secrets)
+    # Which failures leave the order untouched is not documented, and this is a GET that something on
+    # the way may have sent twice; so the order decides. Only a feature that the account lacks is a no
+    # by itself: then the call never began.
+    result = Result.REFUSED if "feature" in said.lower() and not kind else Result.UNKNOWN
+    return Outcome(result, said, kind or "uapi_0", settled=True)
 
 
 def read_silence(trouble: NoAnswer) -> Outcome:
@@ -264,14 +265,12 @@ def read_certificate(answer: Answer, *, hint: str = "", secrets: Secrets = ()) -
     """
     blocked = _blocked(answer, secrets)
     data = (_envelope(answer) or {}).get("data")
-    # A missing key is not the documented null: it does not prove that no certificate was issued.
-    pem = data.get("certificate_pem", False) if isinstance(data, dict) else False
-    if blocked or not isinstance(data, dict) or not isinstance(pem, str | None):
+    if blocked or not isinstance(data, dict) or not _says_if_issued(data):
         return OrderState(
             Standing.UNREADABLE, detail=blocked or "cPanel's word on the certificate is unreadable."
         )
     status = clean_text(data.get("status_code"), limit=60, secrets=secrets)
-    if pem:
+    if data["certificate_pem"]:
         return OrderState(Standing.NOT_CANCELLABLE, "issued", "Too late: the certificate has been issued.")
     if status in _CANCELLED_AT_STORE:
         return OrderState(Standing.CANCELLED, status, "Cancelled at the store.")
@@ -280,6 +279,11 @@ def read_certificate(answer: Answer, *, hint: str = "", secrets: Secrets = ()) -
         hint or "Not in the queue of this server: already cancelled here, or never ordered by this account."
     )
     return OrderState(Standing.NOT_FOUND, status, detail)
+
+
+def _says_if_issued(data: Item) -> bool:
+    """A missing key is not the documented null: it does not prove that no certificate was issued."""
+    return "certificate_pem" in data and isinstance(data["certificate_pem"], str | None)
 
 
 def mix_up(pending: Answer, reference: str, secrets: Secrets = ()) -> str:

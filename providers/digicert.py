@@ -5,6 +5,7 @@ The call: https://dev.digicert.com/en/certcentral-apis/services-api/orders/updat
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -103,6 +104,7 @@ class DigiCert:
         self._http = http
         self._cancel_status = cancel_status
         self._secrets: Secrets = (key,)
+        self._print_of_key = hashlib.sha256(f"digicert account {key}".encode()).hexdigest()[:8]
         # https://dev.digicert.com/en/certcentral-apis/services-api/authentication.html
         self._headers = {"X-DC-DEVKEY": key, "Content-Type": "application/json"}
 
@@ -113,8 +115,8 @@ class DigiCert:
 
     @property
     def account(self) -> str:
-        """The account's number is behind the key, and the key is not shown."""
-        return f"CertCentral on {self._http.origin}"
+        """The account's number is behind the key; a fingerprint of the key tells two accounts apart."""
+        return f"CertCentral on {self._http.origin}, key {self._print_of_key}"
 
     async def look_up(self, reference: str) -> OrderState:
         if not self.facts.reference.fullmatch(reference):

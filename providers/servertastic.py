@@ -53,6 +53,7 @@ NOT_JSON = "Servertastic gave no JSON (HTTP {}): check SERVERTASTIC_BASE_URL."
 SYNC = timedelta(minutes=6)
 # No zone is given for times, so the furthest one is assumed.
 ISSUE_WINDOW = timedelta(days=30, hours=14)
+CANCELLED_BEFORE = re.compile(r"already|(?:is|was|been|status)\W+cancell?ed", re.IGNORECASE)
 SOON = timedelta(minutes=1)
 FOR_EMAIL = timedelta(minutes=30)
 BUSY_WAIT = timedelta(seconds=30)
@@ -303,7 +304,7 @@ def _read_no(code: int, words: str) -> Outcome:
         return Outcome(Result.UNKNOWN, f"Servertastic had trouble: {words}", f"error_{code}", look_again=SOON)
     # A GET may be repeated by anything on the way, and the repeat then reads "already cancelled".
     # The wording only ever makes us look; it never decides.
-    if not 400 <= code < 500 or code in LOOK_FIRST or "already" in words.lower():
+    if not 400 <= code < 500 or code in LOOK_FIRST or CANCELLED_BEFORE.search(words):
         said = f"Servertastic answered with an error: {words}"
         return Outcome(Result.UNKNOWN, said, f"error_{code}", settled=True, look_again=SOON)
     hint = " The token is not known, or not allowed to do this." if code in (401, 403) else ""

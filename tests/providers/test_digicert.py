@@ -76,6 +76,8 @@ CANCELS: dict[str, tuple[Answer, Result, str, bool]] = {
     "limit of another kind": (error(429, "slow_down"), Result.UNKNOWN, "slow_down", True),
     "429 page": (says(PAGE, 429), Result.UNKNOWN, "http_429", True),
     "408": (error(408, "timeout"), Result.UNKNOWN, "timeout", False),
+    "425": (error(425, "early"), Result.UNKNOWN, "early", False),
+    "499": (error(499, "closed"), Result.UNKNOWN, "closed", False),
     "500": (error(500, "internal_error"), Result.UNKNOWN, "internal_error", False),
     "502 page": (says(PAGE, 502), Result.UNKNOWN, "http_502", False),
     "200 page": (says(PAGE), Result.UNKNOWN, "http_200", False),
@@ -240,7 +242,40 @@ def state(standing: Standing, status: str = "") -> OrderState:
 def test_a_follow_up_proves_what_the_order_proves(
     now: OrderState, before: OrderState, accepted: bool, result: Result
 ) -> None:
-    assert read_follow_up(now, Attempt(before, timedelta(minutes=10), accepted)).result is result
+    outcome = read_follow_up(now, Attempt(before, timedelta(minutes=10), accepted))
+    assert (outcome.result, outcome.code) == (result, now.status or now.standing.value)
+    assert outcome.settled is (result is not Result.UNKNOWN)
+    assert outcome.look_again == (timedelta(minutes=5) if result is Result.ACCEPTED else None)
+
+
+def test_an_accepted_cancel_is_looked_at_at_once_and_then_less_often() -> None:
+    waits = [
+        read_follow_up(PENDING, Attempt(PENDING, timedelta(seconds=age), accepted=True)).look_again
+        for age in (0, 60, 3600)
+    ]
+    assert waits == [timedelta(seconds=5), timedelta(seconds=60), timedelta(minutes=5)]
+
+
+def test_an_issued_order_shows_when_and_twenty_names() -> None:
+    names = [f"n{number}.example" for number in range(20)]
+    about = {"date_issued": "2018-10-20T00:00:00+00:00", "dns_names": names}
+    facts = dict(read_order(says(order("issued", certificate=about)), ID).facts)
+    assert facts["Issued"] == "2018-10-20T00:00:00+00:00"
+    assert facts["Other names"].endswith("n19.example")
+
+
+def test_the_first_code_and_three_messages_are_told() -> None:
+    errors = [{"code": f"code_{number}", "message": f"Reason {number}."} for number in range(5)]
+    outcome = read_cancel(says({"errors": errors}, 400))
+    assert outcome.code == "code_0"
+    assert outcome.said == "DigiCert says: Reason 0. Reason 1. Reason 2. (code_0)"
+
+
+@pytest.mark.parametrize("odd", [True, None, 1.5, [123456], "12a", "1" * 41])
+def test_an_id_of_another_form_is_none(odd: object) -> None:
+    state = read_order(says(order(id=odd)), ID)
+    assert state.standing is Standing.UNCLEAR
+    assert "belongs" not in state.detail
 
 
 def test_a_dropped_reissue_is_not_called_too_late() -> None:
@@ -264,6 +299,8 @@ USER = {
     ("answer", "ok"),
     [
         (says(USER), True),
+        (says(USER | {"status": "ACTIVE"}), True),
+        (says({key: value for key, value in USER.items() if key != "status"}), True),
         (says(USER | {"status": "inactive"}), False),
         (error(401, "invalid_api_key"), False),
         (error(403, "access_denied"), False),
@@ -327,7 +364,7 @@ async def test_a_pending_reissue_is_never_sent_a_cancel(start_vendor: Start) -> 
     reference = vendor.samples["reissue"]
     before = await provider.look_up(reference)
     outcome = await provider.cancel(reference, "note", before)
-    assert outcome.result is Result.REFUSED
+    assert (outcome.result, outcome.code, outcome.settled) == (Result.REFUSED, "reissue_pending", True)
     assert vendor.sends == []
     assert vendor.state_of(reference) == "reissue_pending"
 

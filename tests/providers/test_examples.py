@@ -59,7 +59,7 @@ SECRETS = {
     "digicert": "K3YK3YK3Y",
     "payvalida": "s3cr3t-hash",
     "tradernet": "",  # the private key signs and never travels, so nobody can send it back
-    "servertastic": "API_KEY",
+    "servertastic": "pr1v4te-k3y",
 }
 
 

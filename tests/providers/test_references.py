@@ -144,7 +144,9 @@ async def test_what_is_refused_never_leaves(adapter: type[Provider], hostile: st
     examples = ALL[adapter.facts.name]
     http = ScriptedHttp({})
     provider = examples.build(http)
-    assert (await provider.look_up(HOSTILE[hostile])).standing is Standing.NOT_FOUND
+    state = await provider.look_up(HOSTILE[hostile])
+    assert state.standing is Standing.NOT_FOUND
+    assert state.detail
     outcome = await provider.cancel(HOSTILE[hostile], "", PENDING)
     assert (outcome.result, http.reads, http.sends) == (Result.NO_EFFECT, [], [])
     assert outcome.code in {"bad_reference", "token_unresolved"}

@@ -124,6 +124,14 @@ def test_without_the_list_of_tokens_nothing_can_be_read(reply: Answer) -> None:
     state = read_tokens(reply, "ref123")
     assert isinstance(state, OrderState)
     assert state.standing is Standing.UNREADABLE
+    assert state.detail
+
+
+@pytest.mark.parametrize(("code", "hint"), [(401, True), (403, True), (400, False), (500, False)])
+def test_a_refusal_that_is_about_the_key_says_so(code: int, hint: bool) -> None:
+    state = read_tokens(error(code, "No", code), "ref123")
+    assert isinstance(state, OrderState)
+    assert ("Check SERVERTASTIC_API_KEY" in state.detail) is hint
 
 
 # ---- answers to a review
@@ -252,12 +260,14 @@ def test_a_success_that_names_an_order_not_issued_is_confirmed_by_a_look_up() ->
     # The status before may be five minutes old: for an order issued meanwhile the same words only
     # send an e-mail.
     outcome = read_cancel(CANCELLED, QUEUED)
-    assert (outcome.result, outcome.settled) == (Result.ACCEPTED, True)
+    assert (outcome.result, outcome.code, outcome.settled) == (Result.ACCEPTED, "http_200", True)
+    assert outcome.look_again == timedelta(seconds=1)
 
 
 def test_the_same_success_for_an_issued_order_only_starts_the_email() -> None:
     outcome = read_cancel(CANCELLED, ISSUED)
     assert (outcome.result, outcome.look_again) == (Result.ACCEPTED, FOR_EMAIL)
+    assert (outcome.code, outcome.settled) == ("http_200", True)
     assert "e-mail" in outcome.said
 
 
@@ -270,13 +280,16 @@ def test_the_same_success_for_an_issued_order_only_starts_the_email() -> None:
     ],
 )
 def test_a_success_without_proof_is_accepted_only(words: str, before: OrderState) -> None:
-    assert read_cancel(answer({"success": words}), before).result is Result.ACCEPTED
+    outcome = read_cancel(answer({"success": words}), before)
+    assert (outcome.result, outcome.code, outcome.settled) == (Result.ACCEPTED, "http_200", True)
+    assert outcome.look_again == (FOR_EMAIL if before is ISSUED else timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("before", [QUEUED, ISSUED])
 def test_a_success_about_another_order_is_an_alarm(before: OrderState) -> None:
     outcome = read_cancel(answer({"success": f"Order cancelled - {NUMBER}4"}), before)
-    assert (outcome.result, outcome.code) == (Result.UNKNOWN, "other_order")
+    assert (outcome.result, outcome.code, outcome.settled) == (Result.UNKNOWN, "other_order", True)
+    assert outcome.look_again == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +314,8 @@ def test_a_problem_with_the_request_is_a_refusal_with_the_reason(reply: Answer, 
     [
         error(400, "Order has already been cancelled", 400),
         error(404, "Order not found", 404),
-        error(409, "Busy", 409),
+        *(error(code, "Busy", code) for code in (408, 409, 410, 425, 499)),
+        error(399, "Busy", 200),
         answer({"error": "something"}),
         answer({"success": ""}),
         answer({}),
@@ -311,6 +325,7 @@ def test_a_problem_with_the_request_is_a_refusal_with_the_reason(reply: Answer, 
 def test_an_error_that_may_mean_done_is_settled_and_looked_up(reply: Answer) -> None:
     outcome = read_cancel(reply, QUEUED)
     assert (outcome.result, outcome.settled) == (Result.UNKNOWN, True)
+    assert outcome.look_again == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +336,9 @@ def test_an_error_that_may_mean_done_is_settled_and_looked_up(reply: Answer) -> 
         error(500, "Internal error", 500),
         answer("<html><body>Bad Gateway</body></html>", 502),
         answer("", 301, location="https://app.servertastic.com/login"),
+        answer({"success": f"Order cancelled - {NUMBER}"}, 300),
         answer({"success": f"Order cancelled - {NUMBER}"}, 302),
+        answer({"success": f"Order cancelled - {NUMBER}"}, 500),
         answer(XML),
         answer(XML, 403),
         answer("<html>sign in</html>"),
@@ -331,6 +348,7 @@ def test_an_error_that_may_mean_done_is_settled_and_looked_up(reply: Answer) -> 
 def test_trouble_and_foreign_pages_leave_everything_open(reply: Answer) -> None:
     outcome = read_cancel(reply, QUEUED)
     assert (outcome.result, outcome.settled) == (Result.UNKNOWN, False)
+    assert outcome.look_again == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("reply", [answer(XML), answer(XML, 403), answer("", 301)])
@@ -411,7 +429,13 @@ def test_with_an_issued_order_an_email_may_be_under_way(
     ],
 )
 def test_what_else_a_later_look_may_show(now: OrderState, accepted: bool, result: Result) -> None:
-    assert after(now, accepted=accepted).result is result
+    outcome = after(now, accepted=accepted)
+    assert outcome.result is result
+    waits = {Result.REFUSED: None, Result.ACCEPTED: FOR_EMAIL, Result.UNKNOWN: FOR_EMAIL}
+    if now.standing is Standing.UNREADABLE:
+        assert outcome.look_again == timedelta(minutes=1)
+    else:
+        assert outcome.look_again == waits[result]
 
 
 # ---- credentials
@@ -421,6 +445,7 @@ def test_what_else_a_later_look_may_show(now: OrderState, accepted: bool, result
     ("reply", "ok"),
     [
         (answer({"success": "Reseller Overview", "purchased_points": "120"}), True),
+        (error(401, "Invalid API key", 401), False),
         (error(403, "Invalid API key", 403), False),
         (error("403", "Invalid API key"), False),
         (error(500, "Internal error", 500), None),

@@ -165,7 +165,7 @@ CANCELS = (
     cancel(
         "no parameter",
         failed("Provide the “order_item_id” argument."),
-        Result.REFUSED,
+        Result.UNKNOWN,
         "order_item_id",
         shown=False,
     ),

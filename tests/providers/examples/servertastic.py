@@ -260,7 +260,7 @@ CHECKS = (
 )
 
 SERVERTASTIC = Examples(
-    lambda http: Servertastic(http, "API_KEY", NOW.timestamp),
+    lambda http: Servertastic(http, "pr1v4te-k3y", NOW.timestamp),
     {
         TOKENS: says_json({"success": "Order tokens", "unused_tokens": "", "used_tokens": ""}),
         REVIEW: says_json(order("Queued")),
