@@ -234,7 +234,7 @@ def _card(body: Mapping[str, object], status: str, secrets: Secrets) -> tuple[tu
         ("Other names", _names(certificate.get("dns_names"), secrets)),
         ("Product", clean_text(product.get("name"), limit=100, secrets=secrets)),
         ("Status", status),
-        ("Created", clean_text(certificate.get("date_created"), limit=40, secrets=secrets)),
+        ("Created", clean_text(certificate.get("date_created"), limit=40, secrets=secrets).partition("T")[0]),
         ("Issued", clean_text(certificate.get("date_issued"), limit=40, secrets=secrets)),
     )
     return tuple((label, value) for label, value in rows if value)

@@ -15,6 +15,7 @@ import pytest
 from providers import ADAPTERS
 from providers.contract import Attempt, Outcome, Provider, Result, Setting, Standing
 from providers.http import HttpLimits
+from sandbox import conformance
 from sandbox.conformance import CASES, SLOW, Report, run_all
 from sandbox.vendors import VENDORS
 from sandbox.vendors.vendor import Fault, Vendor
@@ -91,6 +92,27 @@ def test_every_case_has_a_name_of_its_own_and_fits_the_table() -> None:
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 38
+
+
+@pytest.mark.parametrize(("problems", "code"), [((), 0), (("cancel: cancelled",), 1)])
+async def test_the_table_fits_its_columns_and_the_command_tells_by_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], problems: tuple[str, ...], code: int
+) -> None:
+    async def run_nothing(adapter: type[Provider], vendor: type[Vendor[Any]]) -> list[Report]:
+        last = Standing.CANCELLABLE, Result.NO_EFFECT, Result.NO_EFFECT
+        return [Report(case, adapter.facts.label, *last, 1, 1, problems) for case in CASES]
+
+    monkeypatch.setattr(conformance, "run_all", run_nothing)
+    assert await conformance.main(["tradernet", "cpanel"]) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert sum(line.endswith("WRONG") for line in lines) == 2 * len(CASES) * code
+    assert {"Tradernet (Freedom24)", "cPanel"} <= set(lines)
+
+
+async def test_a_provider_that_nobody_knows_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await conformance.main(["payvalida", "nobody"]) == 2
+    assert "nobody" in capsys.readouterr().err
 
 
 # ---- looking up and cancelling

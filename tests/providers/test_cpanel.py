@@ -280,6 +280,7 @@ def certificate(pem: object = None, code: object = None) -> Answer:
     )
 
 
+NOT_ISSUED = {"RequiresApproval", "CertificateNotFound"}
 CERTIFICATES: dict[str, tuple[Answer, Standing]] = {
     "issued": (certificate("-----BEGIN CERTIFICATE-----"), Standing.NOT_CANCELLABLE),
     "order cancelled": (certificate(None, "OrderCanceled"), Standing.CANCELLED),
@@ -301,6 +302,7 @@ def test_the_word_of_the_store_is_read(name: str) -> None:
     state = read_certificate(answer)
     assert state.standing is standing
     assert state.detail
+    assert state.status in {"", "issued", "OrderCanceled", "OrderItemCanceled", *NOT_ISSUED}
     assert "BEGIN" not in repr(state)
 
 
@@ -460,6 +462,12 @@ async def test_issued_while_the_answer_was_lost_is_too_late(start_vendor: Start)
     outcome = await provider.follow_up(ID, Attempt(before, timedelta(minutes=1), accepted=False))
     assert outcome.result is Result.REFUSED
     assert "issued" in outcome.said
+
+
+async def test_what_cannot_be_asked_says_why() -> None:
+    lost = ScriptedHttp({}, otherwise=NoAnswer("connection_lost", sent=True))
+    state = await CPanel(lost, "shopowner", TOKEN, STORE).look_up(ID)
+    assert "The connection was lost" in state.detail
 
 
 @pytest.mark.parametrize("username", ["", "a b", "a:b", "a\n", "ü"])

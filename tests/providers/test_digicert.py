@@ -201,7 +201,7 @@ def test_the_card_shows_names_product_and_dates_and_no_more() -> None:
         "Other names": "example2.com, example3.com",
         "Product": "Basic OV",
         "Status": "pending",
-        "Created": "2018-10-16T20:05:28+00:00",
+        "Created": "2018-10-16",
     }
 
 

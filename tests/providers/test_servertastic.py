@@ -248,7 +248,9 @@ def test_a_page_address_without_a_token_proves_nothing(address: object) -> None:
     ],
 )
 def test_a_review_without_an_order(reply: Answer, standing: Standing) -> None:
-    assert read_review(reply, TOKEN, NOW).standing is standing
+    state = read_review(reply, TOKEN, NOW)
+    assert state.standing is standing
+    assert state.detail
 
 
 # ---- answers to a cancel
@@ -366,6 +368,8 @@ def test_too_many_requests_is_looked_up_after_the_wait() -> None:
 
 
 def test_an_echoed_token_is_masked() -> None:
+    yes = answer({"success": f"Order cancelled - {TOKEN}"})
+    assert TOKEN not in repr(read_cancel(yes, OrderState(Standing.CANCELLABLE), (TOKEN,)))
     assert TOKEN not in read_cancel(error(400, f"No such order: {TOKEN}", 400), QUEUED, (TOKEN,)).said
 
 
