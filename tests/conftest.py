@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bot.app import Bot, utc_now
 from bot.settings import Settings
@@ -20,6 +21,12 @@ from sandbox.slack.person import Person
 from sandbox.slack.workspace import Workspace
 from sandbox.town import CHANNEL, Town
 from sandbox.vendors.vendor import Vendor
+
+# A slow machine is no failure, and a run that fails must fail again when it is looked into.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 QUICK = {
     "PROVIDER_TIMEOUT": "1s",
