@@ -227,7 +227,7 @@ class Worker:
         outcome = await self._send(held, request, reference, permit)
         after = await self._workflow.record(request.id, RecordAnswer(epoch, outcome))
         if after.state not in {State.ACCEPTED, State.UNKNOWN}:
-            del self._given_up[request.id]
+            self._given_up.pop(request.id, None)
         log.info("cancel_answered", request=request.id, attempt=permit.attempt, result=outcome.result)
         return None
 
