@@ -111,11 +111,12 @@ async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: Worl
     world.workspace.problems.clear()  # that there was no answer in time is the point
 
 
-async def test_a_look_up_that_shows_the_order_unchanged_after_a_no_is_a_refusal(world: World) -> None:
-    vendor = world.vendor("tradernet")
-    card = await world.asked("alice", "tradernet", vendor.samples["cancellable"])
-    vendor.fail_next(Fault.RATE_LIMITED)
+async def test_a_no_of_which_a_look_up_shows_that_nothing_changed_is_a_refusal(world: World) -> None:
+    vendor = world.vendor("payvalida")
+    card = await world.asked("alice", "payvalida", vendor.samples["cancellable"])
+    vendor.fail_next(Fault.REJECT)
     for who in ("bob", "carol"):
         await world.approve(who, card)
-    await world.reads(card, "outcome unknown, checking")
-    assert len(vendor.sends) == 1
+    await world.reads(card, "refused by the provider")
+    assert len(vendor.sends) == 1, "the same no would come again"
+    assert vendor.performed == []

@@ -358,3 +358,20 @@ def test_an_approval_is_bound_to_what_was_shown() -> None:
     (event,) = decide(request, an_approval(request, BOB), NOW)
     assert isinstance(event, Approved)
     assert event.digest == digest(request)
+
+
+@pytest.mark.parametrize(("settled", "state"), [(True, State.REFUSED), (False, State.APPROVED)])
+def test_an_unchanged_order_means_a_no_after_an_answer_and_another_try_after_none(
+    settled: bool, state: State
+) -> None:
+    request = after(executing(), [Answered("e1", Outcome(Result.UNKNOWN, "code 9999", settled=settled))])
+    events = decide(request, RecordFollowUp(Outcome(Result.NO_EFFECT)), NOW)
+    assert after(request, events).state is state
+
+
+def test_a_request_on_hold_takes_the_approvals_it_lacks() -> None:
+    request = approved_by(BOB, CAROL)
+    request = after(request, decide(request, a_permit(request, quorum=3), NOW))
+    request = approved_by(DAN, request=request)
+    (event,) = decide(request, a_permit(request, quorum=3), NOW)
+    assert isinstance(event, Permitted)
