@@ -169,7 +169,7 @@ def _withdraw(request: Request, by: Person) -> list[Event]:
 
 def _judge(request: Request, verdicts: Sequence[Verdict]) -> list[Event]:
     """Count or drop the approvals that could not be confirmed at the click."""
-    if request.state is not State.PENDING:
+    if request.state not in {State.PENDING, State.APPROVED}:
         return []
     events: list[Event] = []
     for verdict in verdicts:
@@ -241,13 +241,15 @@ def _follow_up(request: Request, outcome: Outcome) -> list[Event]:
         return []
     if outcome.result is Result.NO_EFFECT and request.state is State.ACCEPTED:
         return []  # the provider took it; that the order is still there only means "not yet"
-    if outcome.result is Result.NO_EFFECT and request.outcome and request.outcome.settled:
+    was_answered = request.outcome is not None and request.outcome.settled
+    if outcome.result is Result.NO_EFFECT and request.outcome and was_answered:
         # The provider had answered, with something that is no success, and the order is as it was:
         # that was a no. Asking again would get the same answer.
         return [FollowedUp(replace(request.outcome, result=Result.REFUSED))]
     if _says_nothing_new(request, outcome):
         return []
-    return [FollowedUp(outcome)]
+    # Whether the cancel itself was answered is not for a look-up to say.
+    return [FollowedUp(replace(outcome, settled=was_answered))]
 
 
 def _says_nothing_new(request: Request, outcome: Outcome) -> bool:

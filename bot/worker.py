@@ -192,7 +192,7 @@ class Worker:
         """Confirm those whose eligibility was not known at the click."""
         request, _ = await self._workflow.load(held.request_id)
         unsure = [approval.by for approval in request.approvals if not approval.verified]
-        if not unsure or request.state is not State.PENDING:
+        if not unsure or request.state not in {State.PENDING, State.APPROVED}:
             return None
         lists = self._workflow.approvers_of(request)
         verdicts = [await self._directory.judge(person, *lists) for person in unsure]

@@ -386,6 +386,8 @@ async def test_the_verbs_answer(world: World) -> None:
         ("history", ""),
         (f"status {request_id}", reference),
         ("status nonsense", "no request"),
+        ("status", "which one?"),
+        ("statsu 1234", "did you mean `status"),
         (f"withdraw {request_id}", "withdrawn"),
     ]:
         answer = await alice.command("/cancel-order", text)

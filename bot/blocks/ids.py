@@ -17,7 +17,6 @@ REASON = "reason"
 REQUEST_FORM = "request_form"
 DENY_FORM = "deny_form"
 CANCEL_AN_ORDER = "cancel_an_order"
-CANCEL_THIS_ORDER = "cancel_this_order"
 
 # blocks of the forms
 PROVIDER_BLOCK = "provider_block"

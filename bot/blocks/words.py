@@ -135,7 +135,7 @@ def explanation(request: Request, facts: Facts) -> str:
             )
             return _join(task, _said(request))
         case State.REFUSED:
-            return _join(_said(request), "This request cancelled nothing.")
+            return _join(_said(request), "This request did not cancel the order.")
         case State.FAILED:
             return _said(request)
         case State.NOT_CANCELLABLE if request.order:

@@ -105,12 +105,7 @@ class HttpDoor:
         timestamp, signature = timestamps[0], signatures[0].encode("utf-8", "surrogateescape")
         base = b"v0:" + timestamp.encode() + b":" + body
         # Two secrets are valid while one is being replaced; both are always compared.
-        matches = [
-            hmac.compare_digest(
-                b"v0=" + hmac.new(secret, base, hashlib.sha256).hexdigest().encode(), signature
-            )
-            for secret in self._secrets
-        ]
+        matches = [hmac.compare_digest(_sign(secret, base), signature) for secret in self._secrets]
         if not any(matches):
             return "wrong signature"
         if abs(self._seconds() - int(timestamp)) > WINDOW:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -87,6 +88,8 @@ class Desk:
         accounts = self._workflow.accounts
         provider = words[0].lower()
         if not accounts.names_of(provider):
+            if get_close_matches(provider, self._verbs, 1, cutoff=0.7):
+                return notices.unknown_verb(words[0])
             return notices.unknown_provider(words[0], accounts.facts)
         rest = words[1:]
         account = rest.pop(0) if rest and rest[0] in accounts.names_of(provider) else ""

@@ -360,16 +360,6 @@ class Unit:
             .values(due=due, tries=MessageRow.tries + 1, problem=problem)
         )
 
-    def outbox_age(self) -> timedelta:
-        """How long the oldest undelivered message has been waiting."""
-        oldest = self._session.exec(
-            select(MessageRow.created_at)
-            .where(~col(MessageRow.delivered))
-            .order_by(col(MessageRow.id))
-            .limit(1)
-        ).first()
-        return timedelta(0) if oldest is None else self.now - oldest
-
     def card(self, request_id: str) -> CardRow | None:
         return self._session.get(CardRow, request_id)
 

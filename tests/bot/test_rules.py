@@ -375,3 +375,11 @@ def test_a_request_on_hold_takes_the_approvals_it_lacks() -> None:
     request = approved_by(DAN, request=request)
     (event,) = decide(request, a_permit(request, quorum=3), NOW)
     assert isinstance(event, Permitted)
+
+
+def test_a_look_up_never_turns_silence_into_an_answer() -> None:
+    request = after(executing(), [Answered("e1", Outcome(Result.UNKNOWN, "no answer"))])
+    looked = decide(request, RecordFollowUp(Outcome(Result.UNKNOWN, "unreadable", settled=True)), NOW)
+    request = after(request, looked)
+    events = decide(request, RecordFollowUp(Outcome(Result.NO_EFFECT)), NOW)
+    assert after(request, events).state is State.APPROVED, "nobody said no"

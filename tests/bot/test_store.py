@@ -388,16 +388,6 @@ def test_a_painted_card_covers_older_paintings_of_its_request_and_no_replies(sto
     assert owed(store) == [("r2", "card"), ("r1", "card")], "what was owed after the painting is still owed"
 
 
-def test_the_age_of_the_outbox_is_that_of_its_oldest_message(store: Store, clock: Clock) -> None:
-    assert store.read_now(lambda unit: unit.outbox_age()) == timedelta(0)
-    owe(store, "r1", "reply")
-    clock.advance(MINUTE)
-    owe(store, "r2", "reply")
-    assert store.read_now(lambda unit: unit.outbox_age()) == MINUTE
-    store.write_now(lambda unit: unit.delivered(first(store, "r1")))
-    assert store.read_now(lambda unit: unit.outbox_age()) == timedelta(0)
-
-
 # --- the file and other processes -----------------------------------------------------------------------
 
 
