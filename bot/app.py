@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from slack_sdk.errors import SlackApiError
 
 from bot import __version__, agenda
 from bot.accounts import Account, Accounts
+from bot.delivery import Pace
 from bot.directory import REFRESH_EVERY, Directory
 from bot.doors import bolt
 from bot.doors.http import MAX_BODY, HttpDoor
@@ -21,16 +22,20 @@ from bot.doors.socket import SocketDoor
 from bot.errors import ChainBroken, StorageError
 from bot.health import Health
 from bot.logs import get_logger
-from bot.outbox import Outbox, Pace, Retry, SlackPace
+from bot.outbox import Outbox, Retry, SlackPace
 from bot.settings import Settings
 from bot.slack import Identity, Slack, SlackProblem
 from bot.store import Store
 from bot.supervise import Supervisor
+from bot.witness import Witness
 from bot.worker import Deadlines, Worker
 from bot.workflow import Policy, Workflow
 from providers import ADAPTERS
 from providers.contract import Provider
 from providers.http import HttpLimits
+
+if TYPE_CHECKING:
+    from bot.store.link import Link
 
 log = get_logger(__name__)
 
@@ -66,18 +71,20 @@ class Bot:
         *,
         transport: str = "auto",
         roles: Roles = Roles(),
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
         pace: Pace | None = None,
         adapters: Sequence[type[Provider]] = ADAPTERS,
     ) -> None:
         self._settings = settings
         self._transport = _transport(settings, transport)
         self._roles = roles
-        self._clock = clock
+        self._given_clock = clock
+        self._clock = clock or utc_now
         self._pace = pace or SlackPace()
         self._facts = {adapter.facts.name: adapter.facts for adapter in adapters}
         self._accounts = _accounts(settings, adapters)
         self._supervisor = Supervisor()
+        self._ties = Supervisor()
         self._open = AsyncExitStack()
         """What is open, each with how it is put away; the last is put away first."""
         self._health = Health()
@@ -109,10 +116,17 @@ class Bot:
         await self._read_history(workflow)
         await self._store.write(lambda unit: unit.note("started", self._note()))
         self._open.push_async_callback(self._store.write, lambda unit: unit.note("stopped", self._note()))
-        await directory.refresh(self._accounts.approvers, settings.requesters)
+        channels = [account.channel for account in self._accounts]
+        self._witness = Witness(self._slack, self._store, channels, self._clock)
+        self._health.add(self._is_in_no_doubt)
+        await asyncio.gather(
+            directory.refresh(self._accounts.approvers, settings.requesters),
+            *([self._witness.compare()] if self._roles.worker else []),
+        )
         if self._roles.worker:
-            # The only worker on this database: whatever is claimed was claimed by a process that died.
-            await self._store.write(lambda unit: unit.free_all_actions())
+            if not self._store.is_shared:
+                # The only worker there is: whatever is claimed was claimed by a process that died.
+                await self._store.write(lambda unit: unit.free_all_actions())
             self._start_work(workflow, directory)
         self._supervisor.keep_running("directory", lambda: self._keep_fresh(directory))
         self._open.push_async_callback(self._supervisor.stop, WORK_GRACE)
@@ -124,9 +138,9 @@ class Bot:
 
     def _open_parts(self) -> None:
         settings = self._settings
-        self._store = Store(settings.database_url, self._clock)
+        self._store = Store(settings.database_url, self._given_clock)
         self._open.callback(self._store.close)
-        self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url, self._clock)
         self._open.push_async_callback(self._slack.close)
         for account in self._accounts:
             self._open.push_async_callback(account.provider.close)
@@ -178,17 +192,46 @@ class Bot:
     def _start_work(self, workflow: Workflow, directory: Directory) -> None:
         settings = self._settings
         deadlines = Deadlines(settings.provider_timeout, settings.reconcile_after, settings.reconcile_for)
-        # What another process saves does not wake this one.
-        idle = 30.0 if self._roles.web else 1.0
-        worker = Worker(self._store, workflow, directory, deadlines, self._supervisor, self._clock, idle)
         retry = Retry(settings.outbox_retry_min, settings.outbox_retry_max)
+        link = self._link()
+        # What another process saves wakes this one by the link only.
+        idle = 30.0 if self._roles.web else 5.0 if link else 1.0
+        self._worker = Worker(
+            self._store,
+            workflow,
+            directory,
+            deadlines,
+            self._supervisor,
+            self._clock,
+            idle,
+            self._witness.doubt,
+            name=link.name if link else "",
+        )
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, self._pace, self._clock, idle)
-        self._store.on_commit(worker.wake)
-        self._store.on_commit(self._outbox.wake)
+        self._store.on_commit(self._wake)
         self._health.add(self._delivers)
-        self._supervisor.keep_running("worker", worker.run)
-        self._supervisor.keep_running("outbox", self._outbox.run)
+        self._supervisor.keep_running("witness", self._witness.run)
+        self._supervisor.keep_running("worker", self._worker.run)
+        deliver = self._outbox.run
+        if link:
+            # Cut after everything else: as long as it stands, nobody takes over what is under way here.
+            self._ties.keep_running("database link", link.run)
+            self._open.push_async_callback(self._ties.stop, 0.0)
+            self._supervisor.keep_running("outbox", lambda: link.while_delivering(deliver))
+        else:
+            self._supervisor.keep_running("outbox", deliver)
         self._open.push_async_callback(self._outbox.drain, DELIVERY_GRACE)
+
+    def _link(self) -> Link | None:
+        if not self._store.is_shared:
+            return None
+        from bot.store.link import Link  # brings Postgres's driver with it
+
+        return Link(self._settings.database_url, self._store, self._wake)
+
+    def _wake(self) -> None:
+        self._worker.wake()
+        self._outbox.wake()
 
     async def _open_door(self, door: HttpDoor | None, workflow: Workflow, identity: Identity) -> None:
         if not self._roles.web:
@@ -198,7 +241,9 @@ class Bot:
             door.open(app)
             self._open.callback(door.close)
         else:
-            await self._open_socket(SocketDoor(app, *self._socket_arguments()))
+            # A database of one process has one bot.
+            is_alone = not self._store.is_shared
+            await self._open_socket(SocketDoor(app, *self._socket_arguments(), is_alone=is_alone))
 
     async def _open_socket(self, door: SocketDoor) -> None:
         self._socket = door
@@ -229,7 +274,7 @@ class Bot:
     # --- is it well -------------------------------------------------------------------------------
 
     async def _is_started(self) -> str:
-        failing = ", ".join(self._supervisor.failing)
+        failing = ", ".join([*self._supervisor.failing, *self._ties.failing])
         return self._starting or self._broken or (f"failing: {failing}" if failing else "")
 
     async def _stores(self) -> str:
@@ -242,8 +287,11 @@ class Bot:
     async def _delivers(self) -> str:
         return self._outbox.problem
 
+    async def _is_in_no_doubt(self) -> str:
+        return self._witness.doubt() if self._roles.worker else self._witness.clock_doubt()
+
     async def _is_connected(self) -> str:
-        return "" if await self._socket.is_connected() else "not connected to Slack"
+        return self._socket.problem if await self._socket.is_connected() else "not connected to Slack"
 
 
 def _transport(settings: Settings, wanted: str) -> str:

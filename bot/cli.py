@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -14,15 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NoReturn
 
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from bot import __version__, manifest
-from bot.app import Bot, Roles, SlackRefusesUs, utc_now
-from bot.blocks.words import word
+from bot import __version__, acknowledge, manifest
+from bot.app import Bot, Roles, SlackRefusesUs
+from bot.blocks.words import FINDINGS, in_words
 from bot.errors import ChainBroken, StorageError
 from bot.logs import configure, get_logger, log_crashes, one_line
 from bot.model import (
@@ -31,6 +28,8 @@ from bot.model import (
     ApprovalVoided,
     Approved,
     AttemptRefused,
+    Closed,
+    ClosingProposed,
     Denied,
     Event,
     FollowedUp,
@@ -47,8 +46,11 @@ from bot.model import (
     digest,
 )
 from bot.settings import Settings, SettingsError, check_url, database_url, read_environment
+from bot.slack import SlackProblem
 from bot.store import Store, schema
 from bot.store.chain import Head
+from bot.store.database import said
+from bot.witness import accept, forgotten
 from providers import ADAPTERS
 from providers.contract import Setting
 
@@ -127,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_parser("verify", help="walk the whole chain; exit 4 at the first wrong row").set_defaults(
         command=_verify
     )
+    acknowledged = audit.add_parser(
+        "acknowledge", help="go on with a database that is older than the channel, or another one"
+    )
+    acknowledged.add_argument("--yes", action="store_true", help="write it down; without it, only show")
+    acknowledged.set_defaults(command=_acknowledge)
 
     table = commands.add_parser("providers", help="which providers there are, and what they need")
     table.set_defaults(command=_providers)
@@ -220,7 +227,7 @@ def _settings() -> Settings:
 
 def _upgrade(_given: argparse.Namespace) -> int:
     url = _database()
-    with _plainly(), _upgrading(url):
+    with _plainly(), schema.one_at_a_time(url):
         problem = schema.problem(url)
         if problem and "db upgrade" not in problem:
             # Not ours, or newer than we are: an upgrade would write into it all the same.
@@ -233,20 +240,10 @@ def _upgrade(_given: argparse.Namespace) -> int:
 
 def _make_ready(url: str) -> None:
     """Fill a new database; refuse one that is not what this version works with."""
-    with _upgrading(url):
+    with schema.one_at_a_time(url):
         if schema.is_empty(url):
             schema.upgrade(url)
         _must_be_current(url)
-
-
-@contextmanager
-def _upgrading(url: str) -> Iterator[None]:
-    """One process at a time: web and worker start together, and find the same empty file."""
-    path = Path(f"{make_url(url).database}.upgrade.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
@@ -258,7 +255,7 @@ def _plainly() -> Iterator[None]:
         where = f" ({problem.filename})" if problem.filename else ""
         raise StorageError(f"The database cannot be used{where}: {problem.strerror}.") from None
     except DBAPIError as problem:
-        raise StorageError(f"The database cannot be used: {problem.orig}.") from None
+        raise StorageError(f"The database cannot be used: {said(problem).rstrip('.')}.") from None
 
 
 def _database() -> str:
@@ -275,7 +272,7 @@ def _store() -> Iterator[Store]:
     url = _database()
     with _plainly():
         _must_be_current(url)
-        store = Store(url, utc_now)
+        store = Store(url)
         try:
             yield store
         finally:
@@ -298,7 +295,7 @@ def _row(request: Request) -> str:
     return (
         f"{request.id[:8]}  {request.created_at:%Y-%m-%d %H:%M}  {request.provider:<13} "
         f"{request.reference:<24} {request.requester.user:<12} "
-        f"{len(request.counted)}/{request.quorum}  {word(request.state)}"
+        f"{len(request.counted)}/{request.quorum}  {in_words(request)}"
     )
 
 
@@ -326,7 +323,7 @@ def _facts(request: Request) -> list[str]:
     return [
         f"Request    {request.id}",
         f"Order      {request.provider} {request.reference}",
-        f"Outcome    {word(request.state)}",
+        f"Outcome    {in_words(request)}",
         *([f"On hold    {request.held}"] if request.held else []),
         f"Requester  {request.requester.user}",
         f"Reason     {request.reason}",
@@ -334,9 +331,20 @@ def _facts(request: Request) -> list[str]:
         *([f"Decided by {request.decided_by.user}: {request.decision}"] if request.decided_by else []),
         f"Attempts   {request.attempts}",
         *([f"Provider   {outcome.result}: {outcome.said}"] if outcome else []),
+        *_found(request),
         f"Expires    {request.expires_at:%Y-%m-%d %H:%M:%S} UTC",
         f"Digest     {digest(request)}",
     ]
+
+
+def _found(request: Request) -> list[str]:
+    """What people found out where the bot could not."""
+    closing = request.closing
+    if closing is None:
+        return []
+    by = closing.confirmed_by.user if closing.confirmed_by else "nobody yet"
+    found = f"Found      {closing.by.user}: {FINDINGS[closing.finding]}: {closing.evidence}"
+    return [found, f"Confirmed  {by}"]
 
 
 def _told(event: Event, at: str) -> str:
@@ -364,13 +372,17 @@ def _details(event: Event) -> str:
             return f"{outcome.result.replace('_', ' ')}: {outcome.said}"
         case Held(why=why) | PersonCalled(why=why):
             return why
+        case ClosingProposed(by=who, finding=finding, evidence=evidence):
+            return f"{who.user} found: {FINDINGS[finding]}: {evidence}"
+        case Closed(by=who, finding=finding):
+            return f"{who.user} found the same: {FINDINGS[finding]}"
         case QuorumReached() | Interrupted() | _:
             return ""
 
 
 def _plain(request: Request) -> dict[str, Any]:
     """A request with what is worked out from it."""
-    return {**asdict(request), "word": word(request.state), "digest": digest(request)}
+    return {**asdict(request), "word": in_words(request), "digest": digest(request)}
 
 
 def _json(data: object) -> str:
@@ -385,6 +397,27 @@ def _verify(_given: argparse.Namespace) -> int:
     with _store() as store:
         head = store.read_now(lambda unit: unit.verify(Head()))
     _say(f"The history verifies: {head.seq} events, head {head.hash}.")
+    return OK
+
+
+def _acknowledge(given: argparse.Namespace) -> int:
+    settings = _settings()
+    with _store() as store:
+        store.read_now(lambda unit: unit.verify(Head()))
+        try:
+            anchors = asyncio.run(acknowledge.ask_channels(settings))
+        except SlackProblem as problem:
+            _complain(f"The channel cannot be read ({problem.code}). Nothing was written.", FAILED)
+        lacking = store.read_now(lambda unit: forgotten(unit, anchors))
+        if not lacking:
+            _say(acknowledge.NOTHING)
+            return OK
+        for line in store.read_now(lambda unit: acknowledge.report(unit, lacking)):
+            _say(one_line(line))
+        if not given.yes:
+            _complain(acknowledge.HOW, FAILED)
+        store.write_now(lambda unit: accept(unit, lacking))
+    _say(acknowledge.DONE)
     return OK
 
 

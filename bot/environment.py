@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from bot.logs import one_line
 from providers.contract import Facts, Setting
@@ -54,6 +56,8 @@ NOT_YET = {
 
 # Left blank, these would fall back to something looser than whoever wrote the line had in mind.
 GUARDS = ("APPROVALS_REQUIRED", "REQUESTERS", "REQUEST_TTL", "SLACK_SIGNING_SECRET")
+
+POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 
 # Set by hosts that throw the disk away at every restart.
 PASSING_DISKS = (
@@ -102,6 +106,8 @@ class Reader:
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self.provider_secrets: list[SecretStr] = []
+        self.other_secrets: list[SecretStr] = []
+        """Parts of values that a log must mask."""
         self._referenced: set[str] = set()
         """Variables of other names that settings refer to."""
 
@@ -170,20 +176,39 @@ class Reader:
         return value
 
     def database(self) -> str:
+        """A URL as SQLAlchemy takes it."""
         value = self._value("DATABASE_URL") or DEFAULTS["DATABASE_URL"]
+        scheme, _, rest = value.partition("://")
+        if scheme in POSTGRES:
+            return self._postgres(rest)
         path = value.removeprefix("sqlite:///")
         if path == value:
-            self._wrong(
-                "DATABASE_URL", "must begin with sqlite:/// because this version stores its data in SQLite"
-            )
+            self._wrong("DATABASE_URL", "must begin with sqlite:/// or with postgresql://")
         elif path.partition("?")[0] in ("", ":memory:"):
             self._wrong("DATABASE_URL", "must name a file, such as sqlite:///data/bot.db")
         elif host := next((name for name in PASSING_DISKS if self._environ.get(name)), None):
             self.warnings.append(
                 f"The history is kept in a SQLite file, and {host} says that this host throws its disk away. "
-                "Point DATABASE_URL at a volume that stays."
+                "Point DATABASE_URL at a volume that stays, or at Postgres."
             )
         return value
+
+    def _postgres(self, rest: str) -> str:
+        """`postgres://` is what many hosts write, and no driver's name."""
+        try:
+            url = make_url(f"postgresql+psycopg://{rest}")
+        except (ArgumentError, ValueError):
+            self._wrong("DATABASE_URL", "cannot be read; it looks like postgresql://user:password@host/name")
+            return ""
+        if not url.database:
+            self._wrong("DATABASE_URL", "must name a database, such as postgresql://user:password@host/name")
+        if "@" in (url.host or ""):
+            self._wrong("DATABASE_URL", "cannot be read; an @ in the password is written as %40")
+        asked = url.normalized_query
+        for password in (url.password, *asked.get("password", ()), *asked.get("sslpassword", ())):
+            if password:
+                self.other_secrets += [SecretStr(password), SecretStr(quote(password, safe=" +"))]
+        return url.render_as_string(hide_password=False)
 
     def providers(self, others: bool = False) -> dict[str, dict[str, str]]:
         """Values of the providers that are set up here; `others` says that some are elsewhere."""

@@ -68,6 +68,7 @@ class Settings:
     accounts: tuple[AccountSettings, ...] = field(repr=False)
     """Every account that can be cancelled at, from the environment and from `ACCOUNTS_FILE`."""
     provider_secrets: tuple[SecretStr, ...] = ()
+    other_secrets: tuple[SecretStr, ...] = ()
     warnings: tuple[str, ...] = ()
     """What works but should be looked at; no line holds a secret."""
 
@@ -103,6 +104,7 @@ class Settings:
             providers=providers,
             accounts=(*(AccountSettings(name, "", values) for name, values in providers.items()), *named),
             provider_secrets=tuple(read.provider_secrets),
+            other_secrets=tuple(read.other_secrets),
             warnings=tuple(read.warnings),
         )
         read.refuse_what_is_not_in_yet()
@@ -114,7 +116,8 @@ class Settings:
 
     def secret_values(self) -> tuple[str, ...]:
         """Everything that a log must mask."""
-        secrets = [self.slack_bot_token, self.slack_app_token, *self.signing_secrets, *self.provider_secrets]
+        secrets = [self.slack_bot_token, self.slack_app_token, *self.signing_secrets]
+        secrets += [*self.provider_secrets, *self.other_secrets]
         return tuple(secret.get_secret_value() for secret in secrets if secret)
 
     def fingerprint(self) -> str:

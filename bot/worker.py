@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from bot.store import Store
 from bot.store.tables import ActionRow
 from bot.supervise import Supervisor
 from bot.workflow import Workflow
+from providers import fence
 from providers.contract import Attempt, OrderState, Outcome, Result, Standing
 
 log = get_logger(__name__)
@@ -60,7 +60,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An action this worker has claimed, until `until` by `elapsed`."""
+    """An action this worker has claimed."""
 
     id: int
     kind: Kind
@@ -68,7 +68,6 @@ class Held:
     lane: str
     token: str
     runs: int
-    until: float
 
 
 Again = timedelta | None
@@ -85,9 +84,18 @@ class Worker:
         supervisor: Supervisor,
         clock: Callable[[], datetime],
         idle: float = 30.0,
+        doubt: Callable[[], str] = lambda: "",
+        elapsed: Callable[[], float] = fence.elapsed,
+        name: str = "",
     ) -> None:
-        """`idle`: seconds after which the database is read again even if nobody woke us."""
+        """`idle`: seconds after which the database is read again even if nobody woke us. `doubt`: why
+        this process must send nothing at present, empty when there is no reason. `elapsed`: seconds
+        that passed, by a clock that nobody can set. `name`: what every claim of this worker begins with,
+        so that others can let go of them when it is gone."""
         self._store = store
+        self._name = name
+        self._doubt = doubt
+        self._elapsed = elapsed
         self._workflow = workflow
         self._directory = directory
         self._deadlines = deadlines
@@ -99,9 +107,8 @@ class Worker:
         self._wake = asyncio.Event()
         self._running: set[int] = set()
         """Actions whose task lives in this process, whatever their lease says."""
-        self._began = elapsed()
-        self._given_up: dict[str, float] = {}
-        """When this process stopped waiting for an answer, by request."""
+        self._quiet_since: dict[str, float] = {}
+        """Since when it is certain that nobody waits for the answer to a permit's call, by epoch."""
         self._busy: Counter[str] = Counter()
         self._actions: dict[Kind, Callable[[Held], Awaitable[Again]]] = {
             Kind.CHECK: self._check,
@@ -127,20 +134,19 @@ class Worker:
             await self._sleep()
 
     async def _claim(self) -> Held | None:
-        token = secrets.token_hex(8)
-        until = elapsed() + self._lease.total_seconds()
+        token = f"{self._name}{secrets.token_hex(8)}"
         full = [lane for lane, busy in self._busy.items() if busy >= AT_ONCE_PER_PROVIDER]
         running = tuple(self._running)
-        due = await self._store.read(lambda unit: unit.next_due(running))
-        if due is None or due > self._clock():
+        wait = await self._store.read(lambda unit: unit.until_due(running))
+        if wait is None or wait > timedelta(0):
             return None  # nothing to claim: spare the disk a transaction
         row = await self._store.write(lambda unit: unit.claim(token, self._lease, full, running))
-        return None if row is None else _held(row, token, until)
+        return None if row is None else _held(row, token)
 
     async def _sleep(self) -> None:
         running = tuple(self._running)
-        due = await self._store.read(lambda unit: unit.next_due(running))
-        wait = self._idle if due is None else (due - self._clock()).total_seconds()
+        due = await self._store.read(lambda unit: unit.until_due(running))
+        wait = self._idle if due is None else due.total_seconds()
         full = (
             sum(self._busy.values()) >= AT_ONCE or max(self._busy.values(), default=0) >= AT_ONCE_PER_PROVIDER
         )
@@ -175,8 +181,7 @@ class Worker:
         if again is None:
             await self._store.write(lambda unit: unit.finish(held.id, held.token))
         else:
-            due = self._clock() + again
-            await self._store.write(lambda unit: unit.put_back(held.id, held.token, due))
+            await self._store.write(lambda unit: unit.put_back(held.id, held.token, again))
 
     # --- the actions ------------------------------------------------------------------------------
 
@@ -206,12 +211,10 @@ class Worker:
         if request.state is State.EXECUTING and request.permit is not None:
             # The permit was written and no answer is recorded: the process died in between. The call
             # may have gone out; from here on only look-ups tell.
+            self._rested(request.permit)
             await self._workflow.record(request.id, RecordInterruption(request.permit.epoch))
             return None
         if request.state is not State.APPROVED or reference is None:
-            return None
-        if self._clock() >= request.expires_at:
-            await self._workflow.record(request.id, Expire())
             return None
         try:
             self._workflow.account(request)
@@ -220,14 +223,16 @@ class Worker:
             return agenda.next_look(held.runs + 2, None)
         order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)
-        permit = await self._workflow.take_permit(request.id, await self._judge(request, order, epoch), epoch)
+        command = await self._judge(request, order, epoch)
+        asked_at = self._elapsed()
+        permit = await self._workflow.take_permit(request.id, command, epoch)
         if permit is None:
             after, _ = await self._workflow.load(request.id)
             return agenda.next_look(held.runs + 2, None) if after.state is State.APPROVED else None
-        outcome = await self._send(held, request, reference, permit)
+        outcome = await self._send(request, reference, permit, asked_at)
         after = await self._workflow.record(request.id, RecordAnswer(epoch, outcome))
         if after.state not in {State.ACCEPTED, State.UNKNOWN}:
-            self._given_up.pop(request.id, None)
+            self._quiet_since.pop(epoch, None)
         log.info("cancel_answered", request=request.id, attempt=permit.attempt, result=outcome.result)
         return None
 
@@ -243,22 +248,25 @@ class Worker:
             requester_present=self._directory.is_present(request.requester, max_age=JUST_NOW),
             quorum=account.quorum,
             account=account.provider.account,
+            doubt=self._doubt(),
         )
 
-    async def _send(self, held: Held, request: Request, reference: str, permit: Permit) -> Outcome:
-        """The one call that cannot be taken back."""
-        if elapsed() > held.until - self._deadlines.call.total_seconds():
-            # This process was asleep; another one may have taken over by now.
-            return Outcome(Result.NO_EFFECT, "The bot was paused before it could send.", "lease_over")
+    async def _send(self, request: Request, reference: str, permit: Permit, asked_at: float) -> Outcome:
+        """The one call that cannot be taken back. It leaves before `asked_at` plus its deadline or not at
+        all: whoever takes over waits longer than that."""
         provider = self._workflow.account(request).provider
         note = f"Cancelled on request of Slack user {request.requester.user}, request {request.short_id}."
+        limit = self._deadlines.call.total_seconds()
+        if self._elapsed() >= asked_at + limit:
+            return Outcome(Result.NO_EFFECT, "The bot was stopped before it could send.", "too_late")
         try:
-            async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
-                return await provider.cancel(reference, note, permit.order)
+            with fence.closing_at(asked_at + limit):
+                async with asyncio.timeout(limit + 1):
+                    return await provider.cancel(reference, note, permit.order)
         except TimeoutError:
             return Outcome(Result.UNKNOWN, f"No answer from {provider.facts.label}.", "deadline")
         finally:
-            self._given_up[request.id] = elapsed()
+            self._quiet_since[permit.epoch] = self._elapsed()
 
     async def _follow_up(self, held: Held) -> Again:
         """Find out, by reading only, what an accepted or unknown cancel became."""
@@ -266,7 +274,7 @@ class Worker:
         if request.state not in {State.ACCEPTED, State.UNKNOWN} or not request.permit or reference is None:
             return None
         accepted = request.state is State.ACCEPTED
-        rested = self._rested(request)
+        rested = self._rested(request.permit)
         if not accepted and rested < self._quarantine(request):
             return self._quarantine(request) - rested
         try:
@@ -278,7 +286,7 @@ class Worker:
         age = self._clock() - request.permit.at
         after = await self._workflow.record(request.id, RecordFollowUp(outcome))
         if after.state is not request.state:
-            self._given_up.pop(request.id, None)
+            self._quiet_since.pop(request.permit.epoch, None)
             return None  # decided, or scheduled anew under the new state
         horizon = provider.facts.confirm_within if accepted else self._deadlines.reconcile_for
         if outcome.needs_person or age >= horizon:
@@ -286,11 +294,12 @@ class Worker:
             return None
         return min(agenda.next_look(held.runs, outcome.look_again), max(horizon - age, timedelta(seconds=1)))
 
-    def _rested(self, request: Request) -> timedelta:
-        """How long it is certain that nobody here has been waiting for the answer: by a clock that no
-        step, time zone or suspended machine moves. A permit of a process before this one counts from
-        our own start."""
-        return timedelta(seconds=elapsed() - self._given_up.get(request.id, self._began))
+    def _rested(self, permit: Permit) -> timedelta:
+        """How long it is certain that nobody has been waiting for the answer to this permit's call, by a
+        clock that no step, time zone or suspended machine moves. The permit of another process counts
+        from when it was first seen here: that process may have taken it a moment before."""
+        now = self._elapsed()
+        return timedelta(seconds=now - self._quiet_since.setdefault(permit.epoch, now))
 
     def _quarantine(self, request: Request) -> timedelta:
         settled = request.outcome is not None and request.outcome.settled
@@ -315,12 +324,7 @@ class Worker:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
 
 
-def elapsed() -> float:
-    """Seconds that passed, those of a suspended machine included."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def _held(row: ActionRow, token: str, until: float) -> Held:
+def _held(row: ActionRow, token: str) -> Held:
     if row.id is None:
         raise ValueError("an action that was never stored")
-    return Held(row.id, Kind(row.kind), row.key, row.lane, token, row.runs, until)
+    return Held(row.id, Kind(row.kind), row.key, row.lane, token, row.runs)

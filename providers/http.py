@@ -24,6 +24,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import httpx
 
+from providers import fence
+
 VERSION = "0.1.0"
 USER_AGENT = f"Countersign/{VERSION}"
 
@@ -46,6 +48,7 @@ _SENTENCES = {
     "connect_error": "No connection could be made.",
     "connect_timeout": "No connection could be made in time.",
     "paced": "Too many calls wait for this provider, and the turn of this one did not come in time.",
+    "too_late": "The bot was stopped for a while right before it could send; nothing left.",
     "tls_error": "The connection is not trusted: the certificate check or the handshake failed.",
     "read_timeout": "No answer came in time.",
     "connection_lost": "The connection was lost before the answer was complete.",
@@ -187,7 +190,7 @@ class Http:
         content: bytes | None = None,
     ) -> Answer:
         """Ask for something. May be repeated after trouble on the way, within one deadline."""
-        progress = _Progress()
+        progress = _Progress(changes=False)
         request = self._build(method, path, query, headers, content, progress)
         async with _deadline(self._limits.timeout, progress):
             for pause in _PAUSES:
@@ -212,7 +215,7 @@ class Http:
         content: bytes | None = None,
     ) -> Answer:
         """Change something: one attempt, on a connection that nothing used before."""
-        progress = _Progress()
+        progress = _Progress(changes=True)
         request = self._build(method, path, query, headers, content, progress)
         async with _deadline(self._limits.timeout, progress):
             return await self._exchange(request, progress)
@@ -288,14 +291,22 @@ class Http:
         return _decoded(bytes(raw), response.headers.get("content-encoding", ""), limit)
 
 
+_FIRST_BYTE = "http11.send_request_headers.started"
+"""The transport says so, and waits for us, right before it writes."""
+
+
 class _Progress:
     """How far an attempt got, as the transport's own trace tells it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, changes: bool) -> None:
+        """`changes`: this attempt is no reading, so it stops at the fence."""
+        self._changes = changes
         self.phase = ""
         self._stream: Any = None
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == _FIRST_BYTE and self._changes and fence.is_closed():
+            raise NoAnswer("too_late", sent=False)
         self.phase = event
         if event == "connection.connect_tcp.complete":
             self._stream = info["return_value"]

@@ -73,13 +73,18 @@ RULES = (
         "a provider can be read, changed and removed without looking at another",
         modules=("providers.*",),
         never=("providers",),
-        except_for=("providers.contract", "providers.http", "providers.text"),
+        except_for=("providers.contract", "providers.http", "providers.fence", "providers.text"),
     ),
     Rule(
         "the bot knows providers by their contract, whichever they are",
         modules=("bot",),
         never=("providers",),
-        except_for=("providers.contract", "providers.http.HttpLimits", "providers.ADAPTERS"),
+        except_for=(
+            "providers.contract",
+            "providers.fence",
+            "providers.http.HttpLimits",
+            "providers.ADAPTERS",
+        ),
     ),
     Rule(
         "one door to providers, so that its limits protect every call",

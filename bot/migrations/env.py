@@ -2,10 +2,10 @@
 
 from alembic import context
 
-from bot.store.store import open_engine
+from bot.store.database import engine_for_migrations
 from bot.store.tables import Table
 
-engine = open_engine(context.config.attributes["url"], begin="BEGIN EXCLUSIVE")
+engine = engine_for_migrations(context.config.attributes["url"])
 with engine.connect() as connection:
     # One transaction for all of it: a migration that is killed leaves the old schema, not half of two.
     context.configure(

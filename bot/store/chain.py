@@ -55,7 +55,7 @@ def follow(head: Head, rows: Iterable[Sequence[Any]]) -> Iterator[Head]:
             is_next = previous == head.hash and digest == _hash(
                 seq, request_id, _time(at), kind, body, previous
             )
-        except ValueError:
+        except (TypeError, ValueError):
             is_next = False
         if not is_next:
             raise ChainBroken(seq, f"event {seq} of the history was changed")

@@ -7,75 +7,106 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import create_engine, inspect
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bot.errors import StorageError
-from bot.store.store import prepare_file
+from bot.store.database import is_sqlite, said
+from bot.store.postgres import LINK
+from bot.store.sqlite import path_of
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 @contextmanager
 def sole_process(url: str) -> Iterator[None]:
-    """Hold the database for this process alone. Raises `StorageError` when another one has it.
+    """Hold a SQLite file for this process alone. Raises `StorageError` when another one has it.
 
     SQLite lets two bots share a file; each would believe that the other's unfinished work was left
-    behind by a crash. The lock goes away with the process, however it ends.
+    behind by a crash. The lock goes away with the process, however it ends. Postgres is made for
+    several, so there is nothing to hold.
     """
-    path = Path(f"{make_url(url).database}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+    if not is_sqlite(url):
+        yield
+        return
+    with _lock_file(url, "lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StorageError(
-                f"Another bot is running on this database ({path.stem}). Stop it first."
+                f"Another bot is running on this database ({path_of(url).name}). Stop it first."
             ) from None
         yield
+
+
+@contextmanager
+def one_at_a_time(url: str) -> Iterator[None]:
+    """Wait for whoever else looks whether the schema has to be upgraded: web and worker start together,
+    and find the same empty database."""
+    if not is_sqlite(url):
+        yield  # the migrations take a lock of their own there
+        return
+    with _lock_file(url, "upgrade.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _lock_file(url: str, ending: str) -> Iterator[IO[str]]:
+    path = Path(f"{path_of(url)}.{ending}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+        yield lock
 
 
 def upgrade(url: str) -> None:
     """Bring the database to the newest schema. Does nothing when it is there already."""
     from alembic import command  # heavy, and not needed while the bot runs
 
-    prepare_file(url)
     command.upgrade(_config(url), "head")
 
 
 def problem(url: str) -> str | None:
     """What is wrong with the schema, in a sentence that says what to do; None when it is right."""
-    path = Path(make_url(url).database or "")
-    if not path.exists() or path.stat().st_size == 0:
+    if is_empty(url):
         return "The database is empty. Run: python -m bot db upgrade"
+    where = str(path_of(url)) if is_sqlite(url) else "The database"
     try:
         present, tables = _present_revision(url)
     except OperationalError as problem:
-        return f"{path} cannot be opened now ({problem.orig}). Nothing was changed."
+        return f"{where} cannot be opened now ({said(problem)}). Nothing was changed."
     except DatabaseError:
         return (
-            f"{path} is not a database of this bot, or it is damaged. Restore a backup; nothing was changed."
+            f"{where} is not a database of this bot, or it is damaged. Restore a backup; nothing was changed."
         )
     wanted, known = _revisions()
     if present == wanted:
         return None
     if present is None:
-        return f"{path} belongs to another program." if tables else "Run: python -m bot db upgrade"
+        return f"{where} belongs to another program." if tables else "Run: python -m bot db upgrade"
     if present in known:
         return "The database is older than this version. Run: python -m bot db upgrade"
     return "The database is newer than this version of the bot. Install the newer version again."
 
 
 def is_empty(url: str) -> bool:
-    """True for a file that does not exist yet or holds nothing at all."""
-    path = Path(make_url(url).database or "")
-    return not path.exists() or path.stat().st_size == 0
+    """True for a file that does not exist yet or holds nothing at all, and a database without a table.
+
+    Raises `StorageError` when Postgres cannot be asked.
+    """
+    if is_sqlite(url):
+        path = path_of(url)
+        return not path.exists() or path.stat().st_size == 0
+    try:
+        return _present_revision(url) == (None, [])
+    except DatabaseError as problem:
+        raise StorageError(f"The database cannot be opened now ({said(problem)}).") from None
 
 
 def _present_revision(url: str) -> tuple[str | None, list[str]]:
-    engine = create_engine(url)
+    engine = create_engine(url, connect_args={} if is_sqlite(url) else LINK)
     try:
         with engine.connect() as connection:
             tables = inspect(connection).get_table_names()

@@ -1,45 +1,40 @@
-"""Transactions on one database: one writer thread, one reader thread, durable before it returns.
-
-SQLite in WAL mode with `synchronous=FULL`: what was committed survives a power cut. Python's own
-defaults do not promise that, so the pragmas are set on every connection and read back at the start.
-"""
+"""Transactions on one database: one writer thread, one reader thread, durable before it returns."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from pathlib import Path
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import TypeVar
 
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Session
 
 from bot.errors import Conflict, StorageError
+from bot.store.database import open_database, said
 from bot.store.unit import Unit
 
 T = TypeVar("T")
 TRIES = 5
-BUSY_MS = 400
-"""How long a transaction waits for another process that holds the write lock."""
 
 
 class Store:
-    """The only way to the database. Times are UTC and come from `clock`."""
+    """The only way to the database. Times are UTC: the database's own where several machines share it,
+    unless a `clock` is given."""
 
-    def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, url: str, clock: Callable[[], datetime] | None = None) -> None:
         self._clock = clock
-        self._path = prepare_file(url)
-        self._writer = open_engine(url, begin="BEGIN IMMEDIATE")
-        self._reader = open_engine(url, begin="BEGIN")
+        self._database = open_database(url)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
-        self._must_truncate = False
+        self._is_untidy = False
         self._after_commit: list[Callable[[], None]] = []
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may be at work on the same database."""
+        return self._database.is_shared
 
     def on_commit(self, wake: Callable[[], None]) -> None:
         """Call `wake` in the event loop after each transaction that was written."""
@@ -49,12 +44,14 @@ class Store:
         """Run `work` in one transaction and return when it is durable.
 
         Raises whatever `work` raised, with nothing written, or `StorageError` when the database
-        cannot be written. `work` may run more than once; it must not act outside of the unit.
+        cannot be written. `work` may run more than once, the second time after it was committed if
+        the connection broke just then: it must not act outside of the unit, and doing it twice must
+        be as good as once.
         """
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._write_thread, self._run, self._writer, work)
-        if self._must_truncate:
-            self._write_thread.submit(self._truncate_log)  # behind the answer, before the next write
+        result = await loop.run_in_executor(self._write_thread, self.write_now, work)
+        if self._is_untidy:
+            self._write_thread.submit(self._tidy)  # behind the answer, before the next write
         for wake in self._after_commit:
             wake()
         return result
@@ -62,87 +59,64 @@ class Store:
     async def read(self, work: Callable[[Unit], T]) -> T:
         """Run `work` on one consistent snapshot."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._read_thread, self._run, self._reader, work)
+        return await loop.run_in_executor(self._read_thread, self.read_now, work)
 
     def write_now(self, work: Callable[[Unit], T]) -> T:
         """`write` for programs without an event loop: the command line."""
-        return self._run(self._writer, work)
+        return self._run(self._write_once, work)
 
     def read_now(self, work: Callable[[Unit], T]) -> T:
-        return self._run(self._reader, work)
+        return self._run(self._read_once, work)
 
     def close(self) -> None:
         self._write_thread.shutdown(wait=True)
         self._read_thread.shutdown(wait=True)
-        self._writer.dispose()
-        self._reader.dispose()
+        self._database.writer.dispose()
+        self._database.reader.dispose()
 
-    def _truncate_log(self) -> None:
-        """Empty the write-ahead log, which still holds what was wiped. A reader may be in the way; then
-        the next write tries again."""
-        try:
-            with self._writer.connect() as connection:
-                raw: Any = connection.connection.dbapi_connection
-                raw.execute("PRAGMA busy_timeout = 100")
-                (busy, *_) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                raw.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-                self._must_truncate = bool(busy)
-        except DBAPIError:
-            return
-
-    def _run(self, engine: Engine, work: Callable[[Unit], T]) -> T:
+    def _run(self, once: Callable[[Callable[[Unit], T]], T], work: Callable[[Unit], T]) -> T:
         for last in (*[False] * (TRIES - 1), True):
             try:
-                with Session(engine, expire_on_commit=False) as session, session.begin():
-                    unit = Unit(session, self._clock())
-                    result = work(unit)
-                self._must_truncate = self._must_truncate or unit.wiped
-                return result
+                return once(work)
             except Conflict:
                 if last:
                     raise StorageError("The request kept changing. Nothing was done; try again.") from None
-            except OperationalError as problem:
-                if last or "locked" not in str(problem.orig):
-                    raise StorageError(_plain(problem)) from None
+            except IntegrityError as problem:
+                raise _without_values(problem) from None
             except DBAPIError as problem:
-                if type(problem).__name__ == "IntegrityError":
-                    raise
-                raise StorageError(_plain(problem)) from None
+                if last or not self._database.may_pass(problem):
+                    raise StorageError(_plain(problem)) from None
         raise AssertionError("unreachable")
 
+    def _write_once(self, work: Callable[[Unit], T]) -> T:
+        with Session(self._database.writer, expire_on_commit=False) as session, session.begin():
+            connection = session.connection()
+            now = self._database.begin(connection)
+            unit = Unit(session, self._time(now))
+            result = work(unit)
+            if unit.has_news:
+                self._database.tell(connection)
+        self._is_untidy = self._is_untidy or unit.wiped
+        return result
 
-def prepare_file(url: str) -> Path:
-    """Create the folder and the file, readable by the owner only, before SQLite does it openly."""
-    path = Path(make_url(url).database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    return path
+    def _read_once(self, work: Callable[[Unit], T]) -> T:
+        with Session(self._database.reader, expire_on_commit=False) as session, session.begin():
+            now = self._database.time(session.connection())
+            return work(Unit(session, self._time(now)))
 
+    def _time(self, of_database: datetime | None) -> datetime:
+        if self._clock is not None:
+            return self._clock()
+        return of_database or datetime.now(UTC)
 
-def open_engine(url: str, begin: str) -> Engine:
-    """Connections that are durable, and transactions that begin as told."""
-    engine = create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy says BEGIN itself, see below
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        (mode,) = cursor.execute("PRAGMA journal_mode = WAL").fetchone()
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute("PRAGMA secure_delete = ON")  # a wiped reference leaves no bytes behind
-        cursor.close()
-        if mode != "wal":
-            raise StorageError(f"The database cannot be used durably: its journal mode stays {mode}.")
-
-    @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
+    def _tidy(self) -> None:
+        self._is_untidy = not self._database.tidy()
 
 
 def _plain(problem: DBAPIError) -> str:
-    """What the driver said, without SQL and without parameters."""
-    return f"The database could not be used: {problem.orig}."
+    return f"The database could not be used: {said(problem).rstrip('.')}."
+
+
+def _without_values(problem: IntegrityError) -> IntegrityError:
+    """The same for a log: Postgres shows the row that was in the way."""
+    return IntegrityError(problem.statement, None, Exception(said(problem)), hide_parameters=True)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, LargeBinary, cast, delete, func, insert, update
+from sqlalchemy import CursorResult, delete, func, insert, update
 from sqlalchemy import select as sqlalchemy_select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.errors import ChainBroken, Conflict
@@ -31,6 +32,7 @@ from bot.model import (
 from bot.rules import evolve, replay
 from bot.store import chain
 from bot.store.codec import dump_event, dump_request, load_event, load_request
+from bot.store.raw import Raw
 from bot.store.tables import (
     ActionRow,
     CardRow,
@@ -43,10 +45,13 @@ from bot.store.tables import (
 )
 
 _AS_STORED = ("request_id", "at", "kind", "body", "previous", "hash")
-_LINK = (col(EventRow.seq), *(cast(getattr(EventRow, name), LargeBinary) for name in _AS_STORED))
+_LINK = (col(EventRow.seq), *(Raw(getattr(EventRow, name)) for name in _AS_STORED))
 """A row of the history as `chain.follow` reads it."""
-_HASH = cast(col(EventRow.hash), LargeBinary)
+_HASH = Raw(EventRow.hash)
 
+
+NAME_LENGTH = 8
+"""Of a worker's name, which its tokens begin with."""
 
 NOT_LOOKED_UP = ENDED | {State.NEEDS_PERSON}
 """States in which nothing is sent or read at the provider any more, so that nobody needs the exact
@@ -60,6 +65,8 @@ class Unit:
         self._session = session
         self.now = now
         """One time for everything in the transaction."""
+        self.has_news = False
+        """Work became due or a message is owed: whoever does those should look."""
         self.wiped = False
         """A reference was deleted: its bytes must not stay in the write-ahead log."""
 
@@ -162,6 +169,16 @@ class Unit:
         self._session.add(chain.link(self.head(), None, self.now, kind, text))
         self._session.flush()
 
+    def notes(self, kind: str) -> list[dict[str, Any]]:
+        """What was added by `note`, the oldest first."""
+        of_none = select(EventRow.body).where(col(EventRow.request_id).is_(None), EventRow.kind == kind)
+        return [json.loads(body) for body in self._session.exec(of_none.order_by(col(EventRow.seq)))]
+
+    def known(self, heads: Sequence[chain.Head]) -> frozenset[chain.Head]:
+        """Those of `heads` that the history went through."""
+        there = select(EventRow.seq, EventRow.hash).where(col(EventRow.seq).in_([head.seq for head in heads]))
+        return frozenset(heads) & {chain.Head(*row) for row in self._session.exec(there)}
+
     def reference(self, request_id: str) -> str | None:
         """The exact reference; None when the request has ended and it was wiped."""
         row = self._session.get(ReferenceRow, request_id)
@@ -262,15 +279,18 @@ class Unit:
         """Make work due. Rescheduling takes it away from whoever holds it now: their `finish` and
         `put_back` find nothing, and the new due time stands."""
         values = {"lane": lane, "due": due, "done": False, "runs": 0, "token": None, "lease": None}
-        query = sqlite_insert(ActionRow).values(kind=kind, key=key, **values)
-        self._session.execute(query.on_conflict_do_update(index_elements=["kind", "key"], set_=values))
+        self._upsert(ActionRow, {"kind": kind, "key": key}, values)
+        self.has_news = True
 
     def claim(
         self, token: str, lease: timedelta, full: Sequence[str], running: Sequence[int] = ()
     ) -> ActionRow | None:
         """Take one due action, leaving out the lanes in `full` and the actions whose task is `running`
         in this process: a step of the clock may end their lease, but not the task. None when there
-        is none."""
+        is none. What `token` holds already is returned again: the connection broke right after the commit."""
+        held = select(ActionRow).where(~col(ActionRow.done), ActionRow.token == token)
+        if mine := self._session.exec(held).first():
+            return mine
         free = (col(ActionRow.token).is_(None)) | (col(ActionRow.lease) < self.now)
         due = (
             select(ActionRow.id)
@@ -295,11 +315,11 @@ class Unit:
             .values(done=True, token=None, lease=None)
         )
 
-    def put_back(self, action_id: int, token: str, due: datetime) -> None:
+    def put_back(self, action_id: int, token: str, after: timedelta) -> None:
         self._changed(
             update(ActionRow)
             .where(col(ActionRow.id) == action_id, col(ActionRow.token) == token)
-            .values(due=due, token=None, lease=None)
+            .values(due=self.now + after, token=None, lease=None)
         )
 
     def free_all_actions(self) -> None:
@@ -308,15 +328,30 @@ class Unit:
             update(ActionRow).where(col(ActionRow.token).is_not(None)).values(token=None, lease=None)
         )
 
-    def next_due(self, running: Sequence[int] = ()) -> datetime | None:
-        """When the next action can be claimed: its due time, or the end of a lease nobody gave back."""
+    def holders(self) -> frozenset[str]:
+        """The workers that hold claims, by the `NAME_LENGTH` characters their tokens begin with."""
+        name = func.substr(col(ActionRow.token), 1, NAME_LENGTH)
+        held = select(name).where(~col(ActionRow.done), col(ActionRow.token).is_not(None))
+        return frozenset(self._session.exec(held.distinct()))
+
+    def free_actions_of(self, name: str) -> None:
+        """Void the leases of a worker that is gone."""
+        held = col(ActionRow.token).startswith(name, autoescape=True)
+        self._changed(update(ActionRow).where(held).values(token=None, lease=None))
+        self.has_news = True
+
+    def until_due(self, running: Sequence[int] = ()) -> timedelta | None:
+        """How long until the next action can be claimed: at its due time, or at the end of a lease that
+        nobody gave back. None: there is none."""
         claimable = func.coalesce(col(ActionRow.lease), col(ActionRow.due), type_=UTCDateTime())
         waiting = select(claimable).where(~col(ActionRow.done), col(ActionRow.id).not_in(list(running)))
-        return self._session.exec(waiting.order_by(claimable).limit(1)).first()
+        due = self._session.exec(waiting.order_by(claimable).limit(1)).first()
+        return None if due is None else due - self.now
 
     # --- the outbox -------------------------------------------------------------------------------
 
     def owe(self, lane: str, kind: str, *, request_id: str | None, target: str, body: str = "") -> None:
+        self.has_news = True
         self._session.add(
             MessageRow(
                 lane=lane,
@@ -364,9 +399,12 @@ class Unit:
         return self._session.get(CardRow, request_id)
 
     def set_card(self, request_id: str, channel: str, ts: str) -> None:
-        values = {"channel": channel, "ts": ts}
-        query = sqlite_insert(CardRow).values(request_id=request_id, **values)
-        self._session.execute(query.on_conflict_do_update(index_elements=["request_id"], set_=values))
+        self._upsert(CardRow, {"request_id": request_id}, {"channel": channel, "ts": ts})
+
+    def _upsert(self, table: type[SQLModel], key: dict[str, Any], values: dict[str, Any]) -> None:
+        is_sqlite = self._session.get_bind().dialect.name == "sqlite"
+        query = (sqlite_insert if is_sqlite else postgresql_insert)(table).values(**key, **values)
+        self._session.execute(query.on_conflict_do_update(index_elements=list(key), set_=values))
 
     def _changed(self, statement: Any) -> int:
         result = self._session.execute(statement, execution_options={"synchronize_session": False})

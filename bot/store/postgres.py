@@ -1,0 +1,130 @@
+"""Postgres: one database, any number of processes of the bot.
+
+Transactions that write come one after the other, as on SQLite, by an advisory lock that is taken first:
+the history is one chain, so they would have to queue for its end anyway, and nothing that one of them
+has read can change under it. Time is the database's: machines need not agree.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from bot.errors import StorageError
+
+LOCKS = 0x0C5150
+"""The first half of all our advisory locks; a database of its own has no others."""
+WRITING, MIGRATING, DELIVERING = 1, 2, 3
+"""The second half. Beside these, each worker holds `PRESENCE` and its own number."""
+PRESENCE = LOCKS + 1
+NEWS = "countersign"
+"""The channel on which writers tell of new work."""
+
+LINK: dict[str, Any] = {
+    "client_encoding": "utf8",
+    "connect_timeout": 5,
+    # A server that vanished without a word is noticed within seconds, in either direction.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_LIMITS = (
+    "-c lock_timeout=400 "
+    # A process that was stopped in the middle of a transaction must not hold up all others for ever.
+    "-c idle_in_transaction_session_timeout=10000"
+)
+_PASSING = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03", "53300")
+"""Serialization, deadlock, lock and idle time-outs, a server that stops or starts, too many connections."""
+
+
+class Postgres:
+    """See `bot.store.database.Database`."""
+
+    is_shared = True
+
+    def __init__(self, url: str) -> None:
+        self.writer = _open(url, "READ COMMITTED")
+        self.reader = _open(url, "REPEATABLE READ")
+
+    def begin(self, connection: Connection) -> datetime:
+        """The time is read when the lock is held, so that the history is in the order of its times."""
+        lock = f"SELECT pg_advisory_xact_lock({LOCKS}, {WRITING}), clock_timestamp()"
+        (_, now) = connection.exec_driver_sql(lock).one()
+        return cast("datetime", now).astimezone(UTC)
+
+    def time(self, connection: Connection) -> datetime:
+        now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        return cast("datetime", now).astimezone(UTC)
+
+    def tell(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"NOTIFY {NEWS}")
+
+    def may_pass(self, problem: DBAPIError) -> bool:
+        lost = problem.connection_invalidated or isinstance(problem, OperationalError)
+        return lost or getattr(problem.orig, "sqlstate", None) in _PASSING
+
+    def tidy(self) -> bool:
+        """What was wiped may stay in dead rows and in the server's log until it recycles them; see
+        SECURITY.md."""
+        return True
+
+
+def engine_for_migrations(url: str) -> Engine:
+    engine = _open(url, "READ COMMITTED")
+
+    @event.listens_for(engine, "begin")
+    def wait_for_others(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})")
+
+    return engine
+
+
+def arguments(url: str) -> dict[str, Any]:
+    """What the driver is called with. Spaces, for example, mean something else in libpq's own URLs."""
+    given = make_url(url)
+    (_, read) = given.get_dialect()().create_connect_args(given)
+    return dict(read)
+
+
+def options(url: str, ours: str) -> str:
+    """The server's settings for a connection: those in the URL, and ours on top."""
+    given = make_url(url).query.get("options", "")
+    return " ".join(filter(None, [*([given] if isinstance(given, str) else given), ours]))
+
+
+def _open(url: str, isolation: Any) -> Engine:
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        isolation_level=isolation,
+        pool_size=1,
+        max_overflow=0,
+        connect_args={**LINK, "options": options(url, _LIMITS), "application_name": "countersign"},
+    )
+
+    @event.listens_for(engine, "connect")
+    def insist(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            _insist_on_durability(cursor)
+            cursor.execute("SET datestyle = ISO")  # the driver reads no other
+        connection.commit()
+
+    return engine
+
+
+def _insist_on_durability(cursor: Any) -> None:
+    names = ("fsync", "synchronous_commit", "server_encoding")
+    cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+    fsync, commit, encoding = cursor.fetchone()
+    if fsync != "on":
+        raise StorageError("The database cannot be used durably: its setting fsync is off.")
+    if encoding != "UTF8":
+        raise StorageError(f"The database cannot keep every text: its encoding is {encoding} and not UTF8.")
+    if commit in {"off", "local"}:
+        cursor.execute("SET synchronous_commit = on")

@@ -1,0 +1,37 @@
+"""Columns of the history as the bytes they are, before any driver makes sense of them.
+
+A row that was tampered with may hold what is no text and no time at all. Reading it must say so rather
+than fail, and must not tidy up a spelling on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import DateTime, LargeBinary
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+
+class Raw(FunctionElement[bytes]):
+    """`Raw(column)`: its bytes. A time is spelled `2026-11-21 17:00:00.000000`, in UTC."""
+
+    inherit_cache = True
+    type = LargeBinary()
+
+
+@compiles(Raw, "sqlite")
+def _on_sqlite(element: Raw, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS BLOB)"
+
+
+@compiles(Raw, "postgresql")
+def _on_postgres(element: Raw, compiler: SQLCompiler, **options: Any) -> str:
+    column: ColumnElement[Any] = next(iter(element.clauses))
+    text = compiler.process(column, **options)
+    if isinstance(column.type, UTCDateTime | DateTime):
+        text = f"to_char({text} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+    return f"convert_to({text}, 'UTF8')"
