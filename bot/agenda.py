@@ -54,7 +54,7 @@ def due(
     if before is None or before.state is after.state:
         return work
     match after.state:
-        case State.PENDING if timing.remind_after:
+        case State.PENDING | State.NEEDS_PERSON if timing.remind_after:
             work.append(Due(Kind.REMIND, now + timing.remind_after))
         case State.APPROVED:
             again = REPEAT_AFTER if after.attempts else timedelta(0)

@@ -31,6 +31,8 @@ class State(StrEnum):
     DENIED = "denied"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
+    CLOSED = "closed"
+    """It needed a person, and two have said what became of the order."""
 
 
 BEFORE_PERMIT = frozenset({State.CHECKING, State.PENDING, State.APPROVED})
@@ -91,6 +93,27 @@ class Permit:
     """The look-up the permit rests on."""
 
 
+class Finding(StrEnum):
+    """What people saw at the provider when the bot could not find out."""
+
+    CANCELLED = "cancelled"
+    NOT_CANCELLED = "not_cancelled"
+    """The order is still as it was."""
+    CANNOT_BE_FOUND_OUT = "cannot_be_found_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What one person found out about an order that needs a person. It takes another one to confirm."""
+
+    by: Person
+    finding: Finding
+    evidence: str
+    """Where they looked and what it says there, in their own words."""
+    at: datetime
+    confirmed_by: Person | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One wish to cancel one order: what its events add up to."""
@@ -129,6 +152,8 @@ class Request:
     permit: Permit | None = None
     outcome: Outcome | None = None
     ended_at: datetime | None = None
+    closing: Closing | None = None
+    """What people found out where the bot could not; it says nothing about the provider's answer."""
 
     @property
     def lane(self) -> str:
@@ -183,6 +208,14 @@ def digest(request: Request) -> str:
             "approvers": request.approvers,
         }
     )
+
+
+def closing_digest(request: Request) -> str:
+    """What a confirmation is bound to: who found what with which evidence, about exactly this request.
+    Without a proposal it stands for that."""
+    closing = request.closing
+    found = None if closing is None else [str(closing.by), closing.finding.value, closing.evidence]
+    return _sha256({"schema": 1, "operation": "close", "request": digest(request), "found": found})
 
 
 def canonical(value: object) -> bytes:
@@ -252,6 +285,8 @@ class TakePermit:
     """The present setting; the stricter of it and the frozen one holds."""
     account: str
     """The account the cancel would go to now."""
+    doubt: str = ""
+    """Why nothing may be sent from this process at present; empty when there is no such reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +313,28 @@ class CallPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class ProposeClosing:
+    """Somebody looked at an order that needs a person, and says what they found."""
+
+    by: Person
+    finding: Finding
+    evidence: str
+    digest: str
+    """`closing_digest` of what they were shown: nobody replaces a proposal they have not seen."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmClosing:
+    """Somebody else found the same."""
+
+    by: Person
+    digest: str
+    """`closing_digest` of the card that was clicked."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """An approved request cannot be executed at the moment."""
 
@@ -296,6 +353,8 @@ Command = (
     | RecordInterruption
     | RecordFollowUp
     | CallPerson
+    | ProposeClosing
+    | ConfirmClosing
     | Hold
 )
 
@@ -422,6 +481,31 @@ class PersonCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosingProposed:
+    """One person said what they found. It takes the place of what somebody said before."""
+
+    by: Person
+    finding: Finding
+    evidence: str
+    why: str
+    """Why they count."""
+    kind: Literal["closing_proposed"] = "closing_proposed"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A second person confirmed exactly what was proposed."""
+
+    by: Person
+    finding: Finding
+    digest: str
+    """`closing_digest` of what they confirmed."""
+    why: str
+    """Why they count."""
+    kind: Literal["closed"] = "closed"
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptRefused:
     """Somebody tried something that did not count."""
 
@@ -447,6 +531,8 @@ Event = (
     | Interrupted
     | FollowedUp
     | PersonCalled
+    | ClosingProposed
+    | Closed
     | AttemptRefused
 )
 

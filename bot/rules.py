@@ -24,7 +24,11 @@ from bot.model import (
     Approved,
     AttemptRefused,
     CallPerson,
+    Closed,
+    Closing,
+    ClosingProposed,
     Command,
+    ConfirmClosing,
     Denied,
     Deny,
     Eligibility,
@@ -41,6 +45,7 @@ from bot.model import (
     Permitted,
     Person,
     PersonCalled,
+    ProposeClosing,
     QuorumReached,
     RecordAnswer,
     RecordFollowUp,
@@ -53,6 +58,7 @@ from bot.model import (
     Verdict,
     Withdraw,
     Withdrawn,
+    closing_digest,
     digest,
 )
 from providers.contract import OrderState, Outcome, Result, Standing
@@ -92,6 +98,10 @@ def decide(request: Request, command: Command, now: datetime) -> list[Event]:
         case CallPerson(why):
             waiting = request.state in {State.ACCEPTED, State.UNKNOWN}
             return [PersonCalled(why)] if waiting else []
+        case ProposeClosing():
+            return _propose_closing(request, command)
+        case ConfirmClosing():
+            return _confirm_closing(request, command)
         case Hold(why):
             is_news = request.state is State.APPROVED and request.held != why
             return [Held(why)] if is_news else []
@@ -216,6 +226,8 @@ def _looks_the_same(approved: OrderState, now: OrderState) -> bool:
 
 def _doubt(request: Request, command: TakePermit) -> str:
     """Why nothing may be sent at the moment; empty when there is no doubt."""
+    if command.doubt:
+        return command.doubt
     if command.account != request.account:
         return "the account in the settings is not the one that was approved; ask anew"
     if any(a.digest != digest(request) for a in request.approvals):
@@ -259,6 +271,49 @@ def _says_nothing_new(request: Request, outcome: Outcome) -> bool:
     return known is not None and (known.result, known.said) == (outcome.result, outcome.said)
 
 
+def _propose_closing(request: Request, command: ProposeClosing) -> list[Event]:
+    _may_close(request, command.by, command.verdict)
+    known = request.closing
+    said = (command.by, command.finding, command.evidence)
+    if known and (known.by, known.finding, known.evidence) == said:
+        return []
+    if command.digest != closing_digest(request):
+        raise Refused(
+            "old_card", "Somebody has said meanwhile what they found. Look at the card again, then decide."
+        )
+    return [ClosingProposed(*said, why=command.verdict.why)]
+
+
+def _confirm_closing(request: Request, command: ConfirmClosing) -> list[Event]:
+    found = request.closing
+    if request.state is State.CLOSED and found and found.confirmed_by == command.by:
+        return []
+    _may_close(request, command.by, command.verdict)
+    if found is None:
+        raise Refused("nothing_found", "Nobody has said yet what they found, so there is nothing to confirm.")
+    if command.by == found.by:
+        raise Refused("own_finding", "You found this yourself, so somebody else has to confirm it.")
+    if command.digest != closing_digest(request):
+        raise Refused(
+            "old_card",
+            "This card is out of date: somebody found something else. Look at it again, then decide.",
+        )
+    return [Closed(command.by, found.finding, command.digest, command.verdict.why)]
+
+
+def _may_close(request: Request, by: Person, verdict: Verdict) -> None:
+    """Two people close what needs a person, as certain about both as about one who denies."""
+    if by.team != request.team:
+        raise Refused("outsider", "Only members of the workspace that runs this bot can decide here.")
+    if request.state in ENDED:
+        raise Refused("decided", f"This request has been decided: {_so_far(request)}.")
+    if request.state is not State.NEEDS_PERSON:
+        raise Refused("needs_nobody", f"There is nothing to close here: {_so_far(request)}.")
+    if by == request.requester:
+        raise Refused("own_request", "This is your own request, so two other people have to close it.")
+    _must_be_approver(verdict, needs_certainty=True)
+
+
 def _may_still_decide(request: Request, by: Person, now: datetime) -> None:
     if by.team != request.team:
         raise Refused("outsider", "Only members of the workspace that runs this bot can decide here.")
@@ -294,6 +349,8 @@ def _so_far(request: Request) -> str:
         State.EXECUTING: "it is being cancelled right now",
         State.ACCEPTED: "the provider has accepted the cancellation",
         State.UNKNOWN: "the cancellation was sent and its outcome is being checked",
+        State.NEEDS_PERSON: "the cancellation was sent and people have to find out what became of it",
+        State.CLOSED: "people have closed it",
     }.get(request.state, request.state.value.replace("_", " "))
 
 
@@ -352,6 +409,11 @@ def _apply(request: Request, event: Event, at: datetime) -> Request:
         case PersonCalled(why):
             found = Outcome(Result.UNKNOWN, why, "needs_person")
             return replace(request, state=State.NEEDS_PERSON, outcome=found)
+        case ClosingProposed(by, finding, evidence, _):
+            return replace(request, closing=Closing(by, finding, evidence, at))
+        case Closed(by):
+            found_out = replace(request.closing, confirmed_by=by) if request.closing else None
+            return replace(request, state=State.CLOSED, closing=found_out)
         case AttemptRefused() | Requested():
             return request
         case _:

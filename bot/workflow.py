@@ -11,27 +11,30 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot import agenda, announce
+from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
 from bot.directory import Directory
 from bot.errors import BadForm, CountersignError, Duplicate, Refused
-from bot.logs import Redactor
 from bot.model import (
     ENDED,
     Approve,
     AttemptRefused,
     Command,
+    ConfirmClosing,
     Deny,
     Eligibility,
     Event,
+    Finding,
     Permit,
     Person,
+    ProposeClosing,
     RecordOrder,
     Request,
     Requested,
     State,
     Verdict,
     Withdraw,
+    closing_digest,
     order_key,
     reference_key,
 )
@@ -40,8 +43,6 @@ from bot.store import Store, Unit
 from bot.store.chain import Head
 from providers.contract import Facts, Standing
 
-REASON_MAX = 500
-REASON_REVEALS = "The reason seems to contain a token or key. Leave it out: everybody reads this."
 ALREADY = "You have done that already, and it counts once. The card shows what is still needed."
 OPEN_PER_REQUESTER = 20
 """Open requests one person may have: enough for a bad day, too few to wear approvers down."""
@@ -135,6 +136,8 @@ class Workflow:
         key = reference_key(facts.name, account.provider.account, ask.reference)
 
         def begin(unit: Unit) -> Request:
+            if mine := unit.request(request_id):
+                return mine  # saved already: the connection broke right after the commit
             self._not_twice(unit, key, by)
             event = Requested(
                 team=self.policy.team,
@@ -177,17 +180,50 @@ class Workflow:
 
     async def deny(self, request_id: str, by: Person, reason: str) -> Request:
         """End the request with a reason. One eligible person is enough."""
-        if Redactor(()).text(reason) != reason or not _can_be_stored(reason):
-            raise Refused("bad_reason", REASON_REVEALS)
 
         def command(request: Request) -> Command:
-            return Deny(by, reason[:REASON_MAX], self._verdict(request, by))
+            _check_words("reason", reason, request, self.facts(request))
+            return Deny(by, reason, self._verdict(request, by))
 
         return await self._decide(request_id, by, "deny", command, None)
 
     async def withdraw(self, request_id: str, by: Person, click: Click | None = None) -> Request:
         """Take one's own request back."""
         return await self._decide(request_id, by, "withdraw", lambda _: Withdraw(by), click)
+
+    async def may_close(self, click: Click, by: Person) -> Request:
+        """The request, if `by` could say now what they found. Changes nothing; raises `Refused` if not."""
+
+        def look(unit: Unit) -> Request:
+            request = self._present(unit, click.request_id)
+            shown = closing_digest(request)
+            verdict = self._verdict(request, by)
+            decide(request, ProposeClosing(by, Finding.CANNOT_BE_FOUND_OUT, "", shown, verdict), unit.now)
+            return request
+
+        return await self._store.read(look)
+
+    async def propose_closing(
+        self, request_id: str, by: Person, finding: Finding, evidence: str, digest: str
+    ) -> Request:
+        """Say what one found out about an order that needs a person. Somebody else has to confirm it.
+
+        `digest` is the `closing_digest` of what `by` was shown. Raises `Refused`.
+        """
+
+        def command(request: Request) -> Command:
+            _check_words("evidence", evidence, request, self.facts(request))
+            return ProposeClosing(by, finding, evidence, digest, self._verdict(request, by))
+
+        return await self._decide(request_id, by, "propose closing", command, None)
+
+    async def confirm_closing(self, click: Click, by: Person) -> Request:
+        """End the request with what somebody else found, exactly as the clicked card shows it."""
+
+        def command(request: Request) -> Command:
+            return ConfirmClosing(by, click.digest, self._verdict(request, by))
+
+        return await self._decide(click.request_id, by, "confirm closing", command, click)
 
     async def whisper(self, channel: str, person: Person, text: str) -> None:
         """Owe one person a private answer."""
@@ -251,8 +287,9 @@ class Workflow:
             verified = unit.verify(self._verified)
             request = self._present(unit, request_id)
             unit.prove(request)
-            permit = self._save(unit, request, decide(request, command, unit.now)).permit
-            return (permit if permit is not None and permit.epoch == epoch else None), verified
+            after = self._save(unit, request, decide(request, command, unit.now))
+            mine = after.permit if after.state is State.EXECUTING else None
+            return (mine if mine is not None and mine.epoch == epoch else None), verified
 
         permit, self._verified = await self._store.write(take)
         return permit
@@ -262,7 +299,7 @@ class Workflow:
 
         def remind(unit: Unit) -> bool:
             request = self._present(unit, request_id)
-            if request.state is not State.PENDING:
+            if request.state not in {State.PENDING, State.NEEDS_PERSON}:
                 return False
             _owe(unit, announce.reminder(request, self.facts(request)))
             return True
@@ -349,12 +386,10 @@ class Workflow:
             )
         if not ask.reason.strip():
             errors["reason"] = "Say why, so that the approvers can judge."
-        elif len(ask.reason) > REASON_MAX:
-            errors["reason"] = f"Keep the reason within {REASON_MAX} characters."
-        elif not _can_be_stored(ask.reason):
-            errors["reason"] = "The reason contains characters that cannot be shown. Type it anew."
-        elif _holds_a_secret(ask, facts):
-            errors["reason"] = REASON_REVEALS
+        elif problem := typed.complaint("reason", ask.reason):
+            errors["reason"] = problem
+        elif facts.reference_is_secret and ask.reference and ask.reference in ask.reason:
+            errors["reason"] = typed.reveals("reason")
         if errors:
             raise BadForm(errors)
         return account
@@ -413,14 +448,11 @@ def _shown(reference: str, key: str, facts: Facts) -> str:
     return f"#{key[:10]}" if facts.reference_is_secret else reference
 
 
-def _can_be_stored(text: str) -> bool:
-    """No NUL and no lone surrogate: databases and UTF-8 disagree about those."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _holds_a_secret(ask: Ask, facts: Facts) -> bool:
-    repeated = facts.reference_is_secret and bool(ask.reference) and ask.reference in ask.reason
-    return repeated or Redactor(()).text(ask.reason) != ask.reason
+def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:
+    if problem := typed.complaint(what, text):
+        raise Refused("bad_text", problem)
+    if typed.repeats_a_secret_reference(text, request, facts):
+        raise Refused("bad_text", typed.reveals(what))
 
 
 def _owe(unit: Unit, message: announce.Owed) -> None:

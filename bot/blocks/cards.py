@@ -21,8 +21,11 @@ from bot.blocks.text import (
     when,
 )
 from bot.blocks.words import (
+    CLOSE,
+    FINDINGS,
     approvals,
     explanation,
+    found_by_people,
     label,
     listing,
     missing,
@@ -35,7 +38,7 @@ from bot.blocks.words import (
     the_order_plain,
     word,
 )
-from bot.model import BEFORE_PERMIT, Approval, Request, State, digest
+from bot.model import BEFORE_PERMIT, Approval, Closing, Request, State, closing_digest, digest
 from providers.contract import Facts, OrderState, Standing
 
 WARNINGS_AT_MOST = 8
@@ -55,6 +58,7 @@ _SIGNS = {
     State.NEEDS_PERSON: ":rotating_light:",
     State.CANCELLED: ":white_check_mark:",
     State.ALREADY_CANCELLED: ":white_check_mark:",
+    State.CLOSED: ":busts_in_silhouette:",
 }
 """Decoration: the words beside it say the same."""
 
@@ -208,13 +212,16 @@ def _in_words(request: Request, facts: Facts) -> str:
 def _beside_the_state(request: Request) -> str:
     if request.state is State.PENDING:
         return f" ({tally(request)} so far)"
-    return ", on hold" if request.state is State.APPROVED and request.held else ""
+    held = request.state is State.APPROVED and request.held
+    return ", on hold" if held else found_by_people(request)
 
 
 # --- what can be pressed ----------------------------------------------------------------------------
 
 
 def _buttons(request: Request, facts: Facts) -> Block | None:
+    if request.state is State.NEEDS_PERSON:
+        return {"type": "actions", "block_id": ids.BUTTONS, "elements": _to_close(request, facts)}
     if request.state not in BEFORE_PERMIT:
         return None
     buttons = [_withdraw(request, facts)]
@@ -241,6 +248,27 @@ def _withdraw(request: Request, facts: Facts) -> Block:
     text = _repeat(request, facts, "Only the person who asked can do this. Nothing will be sent.")
     question = _confirm("Withdraw this request?", text, "Withdraw request")
     return {**_button(ids.WITHDRAW, "Withdraw", request.id, request, facts), "confirm": question}
+
+
+def _to_close(request: Request, facts: Facts) -> list[Block]:
+    """Say what one found, which opens a form; once somebody has, confirm it or say something else."""
+    value = f"{request.id}:{closing_digest(request)}"
+    if request.closing is None:
+        return [{**_button(ids.CLOSE, CLOSE, value, request, facts), "style": "primary"}]
+    confirm = f"Confirm: {FINDINGS[request.closing.finding]}"
+    question = _confirm("Did you find the same?", _repeat_finding(request, request.closing, facts), "Confirm")
+    return [
+        {**_button(ids.CONFIRM_CLOSING, confirm, value, request, facts), "confirm": question},
+        _button(ids.CLOSE, "I found something else", value, request, facts),
+    ]
+
+
+def _repeat_finding(request: Request, closing: Closing, facts: Facts) -> str:
+    """Order, who, what, and of the evidence as much as a dialog has room for; the card has all of it."""
+    order = the_order_plain(request, facts, 220)
+    said = f"{order}. {closing.by.user} found: {FINDINGS[closing.finding]}."
+    room = CONFIRM_MAX - len(said) - 1
+    return f"{said} {plain(closing.evidence, room)}" if room > 10 else said
 
 
 def _button(action: str, text: str, value: str, request: Request, facts: Facts) -> Block:

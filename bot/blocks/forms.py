@@ -22,8 +22,8 @@ from bot.blocks.text import (
     section,
     sentence,
 )
-from bot.blocks.words import label, order_facts, the_order
-from bot.model import Request, digest
+from bot.blocks.words import FINDINGS, found, label, order_facts, the_order
+from bot.model import Finding, Request, closing_digest, digest
 from providers.contract import Facts
 
 REASON_MAX = 500
@@ -32,6 +32,7 @@ HINT_MAX = 2000
 PLACEHOLDER_MAX = 150
 OPTION_MAX = 75
 
+REPLACED = "What you say now takes the place of that."
 NO_PROVIDER_YET = "Order ID, number or token"
 
 
@@ -202,6 +203,73 @@ def read_deny_form(view: Mapping[str, Any]) -> tuple[str, str, str]:
     """Request ID, digest of the card, reason. Never raises: what is malformed is empty."""
     request_id, card = read_button(_metadata(view).get("button")) or ("", "")
     return request_id, card, _text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value"))
+
+
+# --- closing one that needs a person ------------------------------------------------------------------
+
+
+@dataclass
+class ClosingForm:
+    request_id: str
+    digest: str
+    """Of what was known when the form was opened."""
+    finding: Finding | None
+    evidence: str
+
+
+def closing_form(request: Request, facts: Facts) -> Block:
+    """Asks what somebody found at the provider, and for what makes that sure."""
+    order = order_facts(request.order) if request.order else ""
+    head = f"{mention(request.requester.user)} asked to cancel {the_order(request, facts)}:"
+    end = f"Nothing is sent to {label(facts)}. The request ends when somebody else confirms what you say."
+    return {
+        "type": "modal",
+        "callback_id": ids.CLOSING_FORM,
+        "private_metadata": json.dumps({"button": f"{request.id}:{closing_digest(request)}"}),
+        "title": plain_text("What did you find?"),
+        "submit": plain_text("Ask for confirmation"),
+        "close": plain_text("Go back"),
+        "blocks": [
+            section(head, ids.HEAD),
+            section(quote(request.reason), ids.QUOTED_REASON),
+            *([section(f"*As it was before:* {order}", ids.ORDER_BLOCK)] if order else []),
+            *([section(f"{found(request)}{REPLACED}", ids.EXPLANATION)] if request.closing else []),
+            _finding_input(),
+            _evidence_input(),
+            context(end, ids.FOOT),
+        ],
+    }
+
+
+def read_closing_form(view: Mapping[str, Any]) -> ClosingForm:
+    """What was said. Never raises: what is missing or malformed is empty."""
+    request_id, card = read_button(_metadata(view).get("button")) or ("", "")
+    chosen = _mapping(_field(view, ids.FINDING_BLOCK, ids.FINDING).get("selected_option")).get("value")
+    finding = next((known for known in Finding if known == chosen), None)
+    evidence = _text(_field(view, ids.EVIDENCE_BLOCK, ids.EVIDENCE).get("value"))
+    return ClosingForm(request_id, card, finding, evidence)
+
+
+def _finding_input() -> Block:
+    select: Block = {
+        "type": "static_select",
+        "action_id": ids.FINDING,
+        "placeholder": plain_text("Choose what you found"),
+        "options": [{"text": plain_text(what), "value": finding.value} for finding, what in FINDINGS.items()],
+    }
+    return _input(ids.FINDING_BLOCK, "What you found", select)
+
+
+def _evidence_input() -> Block:
+    box: Block = {
+        "type": "plain_text_input",
+        "action_id": ids.EVIDENCE,
+        "multiline": True,
+        "max_length": REASON_MAX,
+        "placeholder": plain_text("Where you looked, and what it says there"),
+    }
+    hint = "Whoever confirms it looks there as well. Everybody in the channel sees this: no keys, no tokens."
+    return {**_input(ids.EVIDENCE_BLOCK, "Evidence", box), "hint": plain_text(hint)}
 
 
 # --- both -------------------------------------------------------------------------------------------

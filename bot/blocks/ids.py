@@ -6,16 +6,21 @@ from __future__ import annotations
 APPROVE = "approve"
 DENY = "deny"
 WITHDRAW = "withdraw"
+CLOSE = "close"
+CONFIRM_CLOSING = "confirm_closing"
 
 # fields of the forms: action IDs
 PROVIDER = "provider"
 ACCOUNT = "account"
 REFERENCE = "reference"
 REASON = "reason"
+FINDING = "finding"
+EVIDENCE = "evidence"
 
 # views, and the shortcuts that open one
 REQUEST_FORM = "request_form"
 DENY_FORM = "deny_form"
+CLOSING_FORM = "closing_form"
 CANCEL_AN_ORDER = "cancel_an_order"
 
 # blocks of the forms
@@ -25,6 +30,8 @@ CONSEQUENCE_BLOCK = "consequence_block"
 ORDER_BLOCK = "order_block"
 REFERENCE_BLOCK = "reference_block"
 ACCOUNT_BLOCK = "account_block"
+FINDING_BLOCK = "finding_block"
+EVIDENCE_BLOCK = "evidence_block"
 
 
 def reference_block(provider: str | None) -> str:

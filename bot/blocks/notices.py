@@ -9,9 +9,12 @@ from bot.blocks import ids
 from bot.blocks.cards import Message
 from bot.blocks.text import channel, code, context, literal, mention, section, sentence, when
 from bot.blocks.words import (
+    FINDINGS,
     approvals,
     call,
     explanation,
+    found_by_people,
+    in_words,
     label,
     listing,
     missing,
@@ -53,7 +56,7 @@ def outcome_dm(request: Request, facts: Facts) -> Message | None:
         *([section(explained, ids.EXPLANATION)] if explained else []),
         context(f"{approved}Request {code(request.short_id)} in {channel(request.channel)}.", ids.FOOT),
     ]
-    spoken = f"Your request to cancel {the_order(request, facts)}: {word(request.state)}."
+    spoken = f"Your request to cancel {the_order(request, facts)}: {in_words(request)}."
     return Message(spoken, blocks)
 
 
@@ -90,7 +93,9 @@ def _what_it_is(request: Request) -> str:
 
 
 def reminder(request: Request, facts: Facts) -> str:
-    """Notifies those who may approve and have not yet."""
+    """Notifies those who may still do something: approve, or find out what nobody knows."""
+    if request.state is State.NEEDS_PERSON:
+        return _still_needs_person(request, facts)
     done = [request.requester.user, *(a.by.user for a in request.approvals)]
     called = call(request.approvers, but=done)
     needed = approvals(missing(request))
@@ -98,6 +103,15 @@ def reminder(request: Request, facts: Facts) -> str:
         f"{called}Reminder: the request to cancel {the_order(request, facts)} still needs {needed} "
         f"({tally(request)} so far). It expires {when(request.expires_at)}."
     )
+
+
+def _still_needs_person(request: Request, facts: Facts) -> str:
+    done = [request.requester.user, *([request.closing.by.user] if request.closing else [])]
+    called = f"{call(request.approvers, but=done)}Reminder: {the_order(request, facts)} needs a person."
+    if request.closing is None:
+        return f"{called} Look at it on {label(facts)}'s own pages and say on the card what you found."
+    said = f"{mention(request.closing.by.user)} found: *{FINDINGS[request.closing.finding]}*."
+    return f"{called} {said} Somebody else has to look as well, and confirm it on the card."
 
 
 # --- to whoever asks --------------------------------------------------------------------------------
@@ -170,7 +184,7 @@ def _waiting_for(request: Request) -> str:
 
 def _line(request: Request, facts: Facts | None) -> str:
     order = the_order(request, facts) if facts else f"{literal(request.provider)} {code(request.reference)}"
-    count = f" ({tally(request)})" if request.state is State.PENDING else ""
+    count = f" ({tally(request)})" if request.state is State.PENDING else found_by_people(request)
     return (
         f"• {order}: *{word(request.state)}*{count}, asked by {mention(request.requester.user)} "
         f"{when(request.created_at)}, request {code(request.short_id)}"

@@ -66,8 +66,9 @@ def code(text: str, limit: int = 250) -> str:
 
 
 def plain(text: str, limit: int) -> str:
-    """One line for a plain_text object, where nothing has a meaning."""
-    return cut(one_line(text), limit)
+    """One line for a plain_text object. Nothing has a meaning there; that nobody has to rely on it, the
+    brackets of mentions and links are replaced by others."""
+    return cut(one_line(text).replace("<", "\u2039").replace(">", "\u203a"), limit)
 
 
 def one_line(text: str) -> str:

@@ -10,6 +10,7 @@ from bot.blocks.words import (
     approvals,
     call,
     explanation,
+    found,
     label,
     missing,
     now,
@@ -23,6 +24,8 @@ from bot.model import (
     ApprovalVoided,
     Approved,
     AttemptRefused,
+    Closed,
+    ClosingProposed,
     Denied,
     Event,
     Expired,
@@ -80,8 +83,13 @@ def _say(event: Event, request: Request, facts: Facts, before: Request | None) -
             return f"Cancelling at {label(facts)} now (attempt {attempt}). {order_status(order, facts)}"
         case Answered() | FollowedUp() | Interrupted():
             return _concluded(request, facts)
-        case PersonCalled(why):
-            return _person_called(why, request, facts)
+        case PersonCalled():
+            called = call(request.approvers, but=[request.requester.user])
+            return f"{called}{_concluded(request, facts)}"
+        case ClosingProposed():
+            return f"{found(request)}Somebody else has to look as well and confirm it on the card."
+        case Closed():
+            return _concluded(request, facts)
         case Requested() | AttemptRefused():
             return ""
         case _:
@@ -128,7 +136,3 @@ def _concluded(request: Request, facts: Facts) -> str:
             "The order is looked up once more, then the cancel is tried again."
         )
     return f"{now(request)}. {explanation(request, facts)}".rstrip()
-
-
-def _person_called(why: str, request: Request, facts: Facts) -> str:
-    return f"{call(request.approvers)}{now(request)}: {sentence(literal(why))} {explanation(request, facts)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bot.blocks.text import code, literal, mention, mention_group, plain, quote, sentence, when
-from bot.model import ENDED, Person, Request, State
+from bot.model import ENDED, Finding, Person, Request, State
 from providers.contract import Facts, OrderState, Result, Standing
 
 WORDS = {
@@ -24,7 +24,28 @@ WORDS = {
     State.DENIED: "denied",
     State.WITHDRAWN: "withdrawn",
     State.EXPIRED: "expired",
+    State.CLOSED: "needs a person, closed",
 }
+
+FINDINGS = {
+    Finding.CANCELLED: "cancelled at the provider",
+    Finding.NOT_CANCELLED: "not cancelled, still as it was",
+    Finding.CANNOT_BE_FOUND_OUT: "cannot be found out",
+}
+"""What people may have found, as they choose it."""
+
+_PEOPLE_FOUND = {
+    Finding.CANCELLED: "people found it cancelled at the provider",
+    Finding.NOT_CANCELLED: "people found it not cancelled, still as it was",
+    Finding.CANNOT_BE_FOUND_OUT: "people could not find out what became of it",
+}
+"""The same of a closed request: that nobody takes it for the provider's word."""
+
+CLOSE = "Close with what you found"
+"""The button under a request that needs a person."""
+
+EVIDENCE_MAX = 2000
+"""Room for quoted evidence, after escaping: beside it a section says more than beside a reason."""
 
 MENTIONED_AT_MOST = 100
 NAMED_AT_MOST = 15
@@ -36,9 +57,22 @@ def word(state: State) -> str:
     return WORDS[state]
 
 
+def in_words(request: Request) -> str:
+    """The word for its state; of one that people have closed also what they found."""
+    return word(request.state) + found_by_people(request)
+
+
 def now(request: Request) -> str:
     """Where it stands: "Outcome: *cancelled*" once decided for good, "Now: *…*" until then."""
-    return f"{'Outcome' if request.state in ENDED else 'Now'}: *{word(request.state)}*"
+    begin = "Outcome" if request.state in ENDED else "Now"
+    return f"{begin}: *{word(request.state)}*{found_by_people(request)}"
+
+
+def found_by_people(request: Request) -> str:
+    """What goes behind the word of a closed request; empty in every other state."""
+    if request.state is not State.CLOSED or request.closing is None:
+        return ""
+    return f": {_PEOPLE_FOUND[request.closing.finding]}"
 
 
 # --- the order and the people -----------------------------------------------------------------------
@@ -129,11 +163,9 @@ def explanation(request: Request, facts: Facts) -> str:
             waiting = "The order is being looked up; nothing is sent again until it is known."
             return _join(f"It is not known whether {at} cancelled the order.", _said(request), waiting)
         case State.NEEDS_PERSON:
-            task = (
-                f"Please look at the order at {at} by hand: it may or may not be cancelled. "
-                "Nothing more is sent."
-            )
-            return _join(task, _said(request))
+            return _needs_person(request, facts)
+        case State.CLOSED:
+            return _closed(request, facts)
         case State.REFUSED:
             return _join(_said(request), "This request did not cancel the order.")
         case State.FAILED:
@@ -149,6 +181,43 @@ def explanation(request: Request, facts: Facts) -> str:
             return _join(_expired(request), _sent(request, facts))
         case _:
             return ""
+
+
+def _needs_person(request: Request, facts: Facts) -> str:
+    at = label(facts)
+    happened = _join(
+        "It could not be found out what became of the cancel: the order may or may not be cancelled.",
+        _said(request),
+        "Nothing more is sent, and nothing is looked up any more.",
+    )
+    if request.closing is None:
+        task = (
+            f"*What to do:* look at the order on {at}'s own pages, then press *{CLOSE}* on the card. "
+            "It takes two people who may approve, not the one who asked: one says what they found, "
+            "another one looks as well and confirms it."
+        )
+    else:
+        task = f"{found(request)}*What to do:* somebody else looks as well, and confirms it on the card."
+    return f"{happened}\n{task}"
+
+
+def _closed(request: Request, facts: Facts) -> str:
+    confirmed = request.closing.confirmed_by if request.closing else None
+    by = f"{mention(confirmed.user)} confirmed it. " if confirmed else ""
+    said = f"This is what people found; {label(facts)} has not confirmed it to the bot."
+    is_cancelled = request.closing is not None and request.closing.finding is Finding.CANCELLED
+    again = "" if is_cancelled else "The order can be asked for anew."
+    return f"{found(request)}{by}{_join(said, _said(request), again)}"
+
+
+def found(request: Request) -> str:
+    """Who says what about an order that needs a person, and why; ends a line."""
+    closing = request.closing
+    if closing is None:
+        return ""
+    who, what = mention(closing.by.user), FINDINGS[closing.finding]
+    evidence = quote(closing.evidence, EVIDENCE_MAX)
+    return f"{who} looked at the order and said {when(closing.at)}: *{what}*.\n{evidence}\n"
 
 
 def _already_cancelled(request: Request, facts: Facts) -> str:

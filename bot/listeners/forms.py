@@ -1,4 +1,4 @@
-"""The two modals: asking for a cancellation, and denying one."""
+"""The modals: asking for a cancellation, denying one, and saying what became of one."""
 
 from __future__ import annotations
 
@@ -48,6 +48,11 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         errors = await _deny(workflow, body, view)
         await (ack(response_action="errors", errors=errors) if errors else ack())
 
+    @app.view(ids.CLOSING_FORM)
+    async def close(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        errors = await _close(workflow, body, view)
+        await (ack(response_action="errors", errors=errors) if errors else ack())
+
 
 async def _submit(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
     form = forms.read_request_form(view)
@@ -66,3 +71,18 @@ async def _deny(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) 
         return {ids.REASON_BLOCK: "Say why, so that the requester knows what to do."}
     result = await attempt("denial form", workflow.deny(request_id, who_acted(body), reason))
     return {ids.REASON_BLOCK: result.advice} if isinstance(result, CountersignError) else {}
+
+
+async def _close(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
+    said = forms.read_closing_form(view)
+    if said.finding is None:
+        return {ids.FINDING_BLOCK: "Choose what you found."}
+    if not said.evidence:
+        return {
+            ids.EVIDENCE_BLOCK: "Say where you looked and what it says there, so that it can be confirmed."
+        }
+    proposal = workflow.propose_closing(
+        said.request_id, who_acted(body), said.finding, said.evidence, said.digest
+    )
+    result = await attempt("closing form", proposal)
+    return {ids.EVIDENCE_BLOCK: result.advice} if isinstance(result, CountersignError) else {}

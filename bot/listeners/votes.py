@@ -36,17 +36,36 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     async def deny(ack: AsyncAck, body: dict[str, Any]) -> None:
         """Denying takes a reason, so the button opens a form; nothing is decided yet."""
 
-        async def open_form(click: Click, person: Person) -> None:
+        async def ask_why(click: Click, person: Person) -> None:
             request = await workflow.may_deny(click, person)
-            view = forms.deny_form(request, workflow.facts(request))
-            try:
-                await slack.open_view(text_at(body, "trigger_id"), view)
-            except SlackProblem as problem:
-                log.warning("form_not_opened", why=problem.code)
-                raise Refused("slow", SLOW) from None
+            await _open(slack, body, forms.deny_form(request, workflow.facts(request)))
 
-        if await _answer(workflow, body, open_form):
+        if await _answer(workflow, body, ask_why):
             await ack()
+
+    @app.action(ids.CLOSE)
+    async def close(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Closing takes evidence, so this button opens a form too."""
+
+        async def ask_what(click: Click, person: Person) -> None:
+            request = await workflow.may_close(click, person)
+            await _open(slack, body, forms.closing_form(request, workflow.facts(request)))
+
+        if await _answer(workflow, body, ask_what):
+            await ack()
+
+    @app.action(ids.CONFIRM_CLOSING)
+    async def confirm(ack: AsyncAck, body: dict[str, Any]) -> None:
+        if await _answer(workflow, body, lambda click, person: workflow.confirm_closing(click, person)):
+            await ack()
+
+
+async def _open(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> None:
+    try:
+        await slack.open_view(text_at(body, "trigger_id"), view)
+    except SlackProblem as problem:
+        log.warning("form_not_opened", why=problem.code)
+        raise Refused("slow", SLOW) from None
 
 
 async def _answer(

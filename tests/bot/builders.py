@@ -12,7 +12,7 @@ from typing import Any
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
-from bot.model import Approval, Permit, Person, Request, State, digest, reference_key
+from bot.model import Approval, Closing, Finding, Permit, Person, Request, State, digest, reference_key
 from providers.contract import Facts, OrderState, Outcome, Result, Standing
 
 TEAM = "T0NORTH"
@@ -116,7 +116,14 @@ RESULTS = {
     State.FAILED: Result.NO_EFFECT,
     State.UNKNOWN: Result.UNKNOWN,
     State.NEEDS_PERSON: Result.UNKNOWN,
+    State.CLOSED: Result.UNKNOWN,
 }
+
+
+def found(by: Person = BOB, finding: Finding = Finding.CANCELLED, **changes: Any) -> Closing:
+    """What somebody found out about an order that needs a person."""
+    evidence = "The order list of CertCentral shows it as Canceled, by API, 03:14."
+    return replace(Closing(by, finding, evidence, NOW + timedelta(hours=30)), **changes)
 
 
 def requests_in_every_state() -> dict[str, Request]:
@@ -144,6 +151,10 @@ def requests_in_every_state() -> dict[str, Request]:
         ),
         "unknown": concluded(State.UNKNOWN, silence, ended_at=None),
         "needs a person": concluded(State.NEEDS_PERSON, silence, ended_at=None),
+        "needs a person, one has looked": concluded(
+            State.NEEDS_PERSON, silence, ended_at=None, closing=found()
+        ),
+        "closed": concluded(State.CLOSED, silence, closing=found(confirmed_by=CAROL)),
         "cancelled": concluded(State.CANCELLED, "The order is canceled."),
         "already cancelled": concluded(State.ALREADY_CANCELLED, "The order was canceled before."),
         "already cancelled, nothing sent": a_request(
@@ -197,6 +208,8 @@ def check_blocks(blocks: list[dict[str, Any]]) -> None:
         assert not _UNSEEN.search(text["text"])
         if text["type"] == "mrkdwn":
             check_mrkdwn(text["text"])
+        else:
+            assert not {"<", ">"} & set(text["text"])
 
 
 def check_view(view: dict[str, Any]) -> None:

@@ -12,13 +12,16 @@ from bot.agenda import REPEAT_AFTER, Due, Kind, Timing, due, next_look
 from bot.model import (
     Answered,
     Approved,
+    ClosingProposed,
     Denied,
     Event,
+    Finding,
     FollowedUp,
     Held,
     Interrupted,
     OrderRead,
     Permit,
+    PersonCalled,
     QuorumReached,
     Request,
     Requested,
@@ -98,9 +101,22 @@ def test_what_stays_as_it_was_makes_nothing_due() -> None:
     assert work(approved(), Held("Slack could not be read")) == []
 
 
-@pytest.mark.parametrize("state", [State.CANCELLED, State.REFUSED, State.FAILED, State.NEEDS_PERSON])
+@pytest.mark.parametrize("state", [State.CANCELLED, State.REFUSED, State.FAILED, State.CLOSED])
 def test_nothing_is_due_once_nothing_can_be_found_out_any_more(state: State) -> None:
     assert due(executing(), concluded(state), [], ANSWERED_AT, TIMING) == []
+
+
+def test_people_are_reminded_of_what_only_they_can_find_out_unless_reminders_are_off() -> None:
+    unknown = concluded(State.UNKNOWN, ended_at=None)
+    wanted = [Due(Kind.REMIND, ANSWERED_AT + TIMING.remind_after)]
+    assert work(unknown, PersonCalled("24 h"), now=ANSWERED_AT) == wanted
+    off = Timing(timedelta(0), TIMING.reconcile_after)
+    assert work(unknown, PersonCalled("24 h"), now=ANSWERED_AT, timing=off) == []
+
+
+def test_what_one_person_found_changes_nothing_about_the_reminders() -> None:
+    waiting = concluded(State.NEEDS_PERSON, ended_at=None)
+    assert work(waiting, ClosingProposed(BOB, Finding.CANCELLED, "looked", "on the list")) == []
 
 
 def test_a_denied_request_makes_nothing_due() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from bot.blocks import ids
 from bot.blocks.cards import approval_card, read_button
-from bot.blocks.words import WORDS, word
-from bot.model import BEFORE_PERMIT, Approval, Person, Request, State, digest
+from bot.blocks.words import FINDINGS, WORDS, word
+from bot.model import BEFORE_PERMIT, Approval, Finding, Person, Request, State, closing_digest, digest
 from tests.bot.builders import (
     BOB,
     CAROL,
@@ -26,6 +26,7 @@ from tests.bot.builders import (
     approved_by,
     check_message,
     concluded,
+    found,
     longest_facts,
     longest_request,
     requests_in_every_state,
@@ -77,12 +78,24 @@ def test_the_card_is_short(request_: Request) -> None:
     assert len(shown(blocks).splitlines()) <= 9
 
 
-@pytest.mark.parametrize("name", ["pending", "pending, half-way", "executing", "cancelled", "unknown"])
+AGREED = [
+    "pending",
+    "pending, half-way",
+    "executing",
+    "cancelled",
+    "unknown",
+    "needs a person",
+    "needs a person, one has looked",
+    "closed",
+]
+
+
+@pytest.mark.parametrize("name", AGREED)
 def test_card_looks_as_agreed(name: str) -> None:
     """`UPDATE_SNAPSHOTS=1 pytest tests/bot/test_cards.py` accepts the cards as they are now."""
     card = approval_card(REQUESTS[name], some_facts(warnings=("a reissue in progress is dropped",)))
     seen = {"text": card.text, "blocks": card.blocks}
-    file = SNAPSHOTS / f"card_{name.replace(', ', '_').replace('-', '_')}.json"
+    file = SNAPSHOTS / f"card_{name.replace(', ', '_').replace('-', '_').replace(' ', '_')}.json"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         file.write_text(json.dumps(seen, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     assert seen == json.loads(file.read_text(encoding="utf-8"))
@@ -97,11 +110,14 @@ def test_buttons_are_there_only_while_they_can_do_something(request_: Request) -
         State.CHECKING: [ids.WITHDRAW],
         State.PENDING: [ids.APPROVE, ids.DENY, ids.WITHDRAW],
         State.APPROVED: [ids.DENY, ids.WITHDRAW],
+        State.NEEDS_PERSON: [ids.CLOSE],
     }
     card = approval_card(request_, some_facts())
     wanted = expected.get(request_.state, [])
     if request_.held and request_.state is State.APPROVED:
         wanted = [ids.APPROVE, *wanted]  # more approvals may be what is missing
+    if request_.closing and request_.state is State.NEEDS_PERSON:
+        wanted = [ids.CONFIRM_CLOSING, *wanted]
     assert action_ids(card.blocks) == wanted
 
 
@@ -136,6 +152,32 @@ def test_a_long_reference_is_whole_in_the_dialog() -> None:
     text = approve["confirm"]["text"]["text"]
     assert "9" * 200 in text
     assert "Cannot be undone." in text
+    assert len(text) <= 300
+
+
+def test_what_somebody_found_is_confirmed_with_order_person_and_evidence_repeated() -> None:
+    request = REQUESTS["needs a person, one has looked"]
+    confirm, other = _buttons(request)
+    assert [b["text"]["text"] for b in (confirm, other)] == [
+        "Confirm: cancelled at the provider",
+        "I found something else",
+    ]
+    assert confirm["confirm"]["text"]["text"] == (
+        "DigiCert order ID 1042750. U0BOB found: cancelled at the provider. "
+        "The order list of CertCentral shows it as Canceled, by API, 03:14."
+    )
+    assert {read_button(button["value"]) for button in (confirm, other)} == {
+        (request.id, closing_digest(request))
+    }
+
+
+@pytest.mark.parametrize("finding", Finding)
+def test_a_dialog_has_the_whole_reference_and_what_was_found_and_cuts_the_evidence(finding: Finding) -> None:
+    closing = found(Person(TEAM, "U" * 11), finding, evidence="x" * 500)
+    request = concluded(State.NEEDS_PERSON, "no answer", closing=closing, reference="9" * 200)
+    text = _buttons(request)[0]["confirm"]["text"]["text"]
+    assert "9" * 200 in text
+    assert f"{'U' * 11} found: {FINDINGS[finding]}." in text
     assert len(text) <= 300
 
 
@@ -240,9 +282,36 @@ def test_no_answer_is_not_put_into_the_providers_mouth() -> None:
     assert "DigiCert said" not in seen
 
 
-def test_a_person_is_told_what_to_do() -> None:
+def test_people_are_told_what_nobody_knows_and_what_to_do() -> None:
     seen = _seen(REQUESTS["needs a person"])
-    assert "look at the order at DigiCert by hand: it may or may not be cancelled" in seen
+    assert "the order may or may not be cancelled. What happened: No answer within 30 s" in seen
+    assert "look at the order on DigiCert's own pages, then press *Close with what you found*" in seen
+    assert "It takes two people" in seen
+
+
+def test_what_one_person_found_waits_for_another() -> None:
+    seen = _seen(REQUESTS["needs a person, one has looked"])
+    assert "Now: *needs a person*" in seen
+    assert "<@U0BOB> looked at the order and said <!date^" in seen
+    assert ": *cancelled at the provider*.\n> The order list of CertCentral shows it as Canceled" in seen
+    assert "somebody else looks as well, and confirms it" in seen
+
+
+@pytest.mark.parametrize(
+    ("finding", "words"),
+    [
+        (Finding.CANCELLED, "people found it cancelled at the provider"),
+        (Finding.NOT_CANCELLED, "people found it not cancelled, still as it was"),
+        (Finding.CANNOT_BE_FOUND_OUT, "people could not find out what became of it"),
+    ],
+)
+def test_a_closed_card_says_that_people_found_it_and_not_the_provider(finding: Finding, words: str) -> None:
+    request = replace(REQUESTS["closed"], closing=found(finding=finding, confirmed_by=CAROL))
+    assert _head(request) == f":busts_in_silhouette: Outcome: *needs a person, closed*: {words}"
+    assert f"State: needs a person, closed: {words}." in approval_card(request, some_facts()).text
+    seen = _seen(request)
+    assert "<@U0CAROL> confirmed it. This is what people found; DigiCert has not confirmed it" in seen
+    assert ("can be asked for anew" in seen) == (finding is not Finding.CANCELLED)
 
 
 @pytest.mark.parametrize("name", ["denied", "withdrawn", "expired", "not cancellable"])
@@ -272,6 +341,7 @@ def test_the_longest_request_still_fits(request_: Request) -> None:
         held="&" * 300 if request_.held else "",
         decision="&" * 500,
         approvals=_many_approvals() if request_.approvals else (),
+        closing=replace(request_.closing, evidence="\u202e" * 500) if request_.closing else None,
         outcome=replace(request_.outcome, said="&" * 300) if request_.outcome else None,
     )
     card = approval_card(request, longest_facts())
@@ -291,6 +361,7 @@ def test_hostile_text_stays_text(request_: Request) -> None:
         decision=HOSTILE,
         held=HOSTILE if request_.held else "",
         order=order if request_.order else None,
+        closing=replace(request_.closing, evidence=HOSTILE) if request_.closing else None,
         outcome=replace(request_.outcome, said=HOSTILE) if request_.outcome else None,
     )
     card = approval_card(request, some_facts())

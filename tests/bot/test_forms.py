@@ -13,19 +13,24 @@ from hypothesis import strategies as st
 from bot.blocks import ids
 from bot.blocks.forms import (
     REASON_MAX,
+    ClosingForm,
     RequestForm,
+    closing_form,
     deny_form,
     form_errors,
+    read_closing_form,
     read_deny_form,
     read_request_form,
     request_form,
 )
-from bot.model import digest
+from bot.model import Finding, State, closing_digest, digest
 from tests.bot.builders import (
     HOSTILE,
     a_request,
     an_order,
     check_view,
+    concluded,
+    found,
     longest_facts,
     longest_request,
     shown,
@@ -48,7 +53,21 @@ JSON = st.recursive(
         st.lists(inside, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["state", "values", "blocks", "block_id", "provider_block", "reason_block", "reason"]
+                [
+                    "state",
+                    "values",
+                    "blocks",
+                    "block_id",
+                    "provider_block",
+                    "reason_block",
+                    "reason",
+                    "finding_block",
+                    "finding",
+                    "selected_option",
+                    "value",
+                    "evidence_block",
+                    "evidence",
+                ]
             ),
             inside,
             max_size=4,
@@ -141,6 +160,7 @@ def test_reading_never_fails(state: object) -> None:
     form = read_request_form(view)
     assert all(isinstance(text, str) for text in (form.reference, form.reason, form.origin))
     assert len(read_deny_form(view)) == 3
+    assert isinstance(read_closing_form(view).evidence, str)
     assert form_errors({"reference": "x"}, view)
 
 
@@ -151,6 +171,7 @@ def test_reading_never_fails(state: object) -> None:
 def test_a_malformed_view_is_an_empty_form(view: dict[str, Any]) -> None:
     assert read_request_form(view) == RequestForm(None, "", "", "")
     assert read_deny_form(view) == ("", "", "")
+    assert read_closing_form(view) == ClosingForm("", "", None, "")
 
 
 @pytest.mark.parametrize("provider", [None, "digicert", "cpanel"])
@@ -170,6 +191,41 @@ def test_the_form_for_a_denial_repeats_the_order_and_knows_the_card() -> None:
     typed = {ids.REASON_BLOCK: {ids.REASON: {"value": " No. "}}}
     sent = {**view, "state": {"values": typed}}
     assert read_deny_form(sent) == (request.id, digest(request), "No.")
+
+
+@pytest.mark.parametrize("finding", Finding)
+def test_the_form_for_a_finding_repeats_the_order_and_is_read_back(finding: Finding) -> None:
+    request = concluded(State.NEEDS_PERSON, "no answer", ended_at=None)
+    view = closing_form(request, some_facts())
+    check_view(view)
+    seen = shown(view["blocks"])
+    assert "<@U0ALICE> asked to cancel DigiCert order ID `1042750`" in seen
+    assert "*As it was before:* *shop.example.com*" in seen
+    typed = {
+        ids.FINDING_BLOCK: {ids.FINDING: {"selected_option": {"value": finding.value}}},
+        ids.EVIDENCE_BLOCK: {ids.EVIDENCE: {"value": " It says so. "}},
+    }
+    sent = read_closing_form({**view, "state": {"values": typed}})
+    assert sent == ClosingForm(request.id, closing_digest(request), finding, "It says so.")
+
+
+def test_a_finding_nobody_offered_is_none() -> None:
+    typed = {ids.FINDING_BLOCK: {ids.FINDING: {"selected_option": {"value": "confirmed by the provider"}}}}
+    assert read_closing_form({"state": {"values": typed}}).finding is None
+
+
+def test_whoever_found_something_else_sees_what_it_takes_the_place_of() -> None:
+    request = concluded(State.NEEDS_PERSON, "no answer", ended_at=None, closing=found())
+    view = closing_form(request, some_facts())
+    check_view(view)
+    assert "<@U0BOB> looked at the order" in shown(view["blocks"])
+    assert "takes the place of that" in shown(view["blocks"])
+
+
+@pytest.mark.parametrize("evidence", [HOSTILE, "&" * 500, "\u202e" * 500])
+def test_the_longest_and_the_most_hostile_finding_still_opens_the_form(evidence: str) -> None:
+    request = replace(longest_request(), state=State.NEEDS_PERSON, closing=found(evidence=evidence))
+    check_view(closing_form(request, longest_facts()))
 
 
 def test_the_longest_and_the_most_hostile_forms_still_open() -> None:

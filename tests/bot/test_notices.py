@@ -55,6 +55,7 @@ def test_the_longest_and_most_hostile_request_stays_text_that_fits(request_: Req
         decision="&" * 500,
         reference=longest_request().reference,
         order=longest_request().order,
+        closing=replace(request_.closing, evidence=HOSTILE * 3) if request_.closing else None,
         outcome=replace(request_.outcome, said=HOSTILE) if request_.outcome else None,
     )
     if message := outcome_dm(hostile, longest_facts()):
@@ -87,6 +88,43 @@ def test_a_reminder_mentions_only_those_who_have_not_approved() -> None:
     text = reminder(REQUESTS["pending, half-way"], some_facts())
     assert text.startswith("<!subteam^S0ONCALL> <@U0CAROL> Reminder:")
     assert "still needs 1 approval (1 of 2 so far)" in text
+
+
+def test_a_reminder_of_what_needs_a_person_leaves_out_who_cannot_help() -> None:
+    text = reminder(REQUESTS["needs a person"], some_facts())
+    assert text == (
+        "<!subteam^S0ONCALL> <@U0BOB> <@U0CAROL> Reminder: DigiCert order ID `1042750` needs a person. "
+        "Look at it on DigiCert's own pages and say on the card what you found."
+    )
+
+
+def test_a_reminder_after_the_first_finding_asks_for_the_second_person() -> None:
+    text = reminder(REQUESTS["needs a person, one has looked"], some_facts())
+    assert text.startswith("<!subteam^S0ONCALL> <@U0CAROL> Reminder: ")
+    assert "<@U0BOB> found: *cancelled at the provider*. Somebody else has to look as well" in text
+
+
+@pytest.mark.parametrize("name", ["pending", "needs a person", "needs a person, one has looked"])
+def test_the_longest_reminder_fits_into_a_section(name: str) -> None:
+    asked = tuple(f"U{n:010}" for n in range(200))
+    request = replace(REQUESTS[name], approvers=asked, reference="9" * 200)
+    text = reminder(request, longest_facts())
+    check_mrkdwn(text)
+    assert len(text) <= 3000
+
+
+def test_a_closed_request_is_told_as_what_people_found_wherever_it_is_listed() -> None:
+    closed = REQUESTS["closed"]
+    words = "needs a person, closed: people found it cancelled at the provider"
+    message = outcome_dm(closed, some_facts())
+    assert message is not None
+    assert message.text.endswith(f"{words}.")
+    for text in (
+        shown(message.blocks),
+        status_text(closed, some_facts()),
+        list_text([closed], {"digicert": some_facts()}, "Ended"),
+    ):
+        assert words in text.replace("*", "")
 
 
 def test_help_names_verbs_and_providers() -> None:

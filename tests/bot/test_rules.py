@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,18 +14,25 @@ from bot.model import (
     ApprovalVoided,
     Approve,
     Approved,
+    CallPerson,
+    Closed,
+    ClosingProposed,
+    Command,
+    ConfirmClosing,
     Denied,
     Deny,
     Eligibility,
     Event,
     Expire,
     Expired,
+    Finding,
     Held,
     Interrupted,
     Judge,
     OrderRead,
     Permitted,
     Person,
+    ProposeClosing,
     QuorumReached,
     RecordAnswer,
     RecordFollowUp,
@@ -37,6 +45,7 @@ from bot.model import (
     Verdict,
     Withdraw,
     Withdrawn,
+    closing_digest,
     digest,
 )
 from bot.rules import decide, evolve, replay
@@ -103,7 +112,7 @@ def a_permit(request: Request, **changes: object) -> TakePermit:
     return TakePermit(**(given | changes))  # type: ignore[arg-type]
 
 
-def refusal(request: Request, command: Approve | Deny | Withdraw, now: datetime = NOW) -> str:
+def refusal(request: Request, command: Command, now: datetime = NOW) -> str:
     with pytest.raises(Refused) as refused:
         decide(request, command, now)
     return refused.value.rule
@@ -257,6 +266,7 @@ def test_an_approver_who_left_stops_counting_and_the_request_waits_again() -> No
         {"account": "https://elsewhere.example acct"},
         {"quorum": 3},
         {"order": OrderState(Standing.UNREADABLE, detail="no answer")},
+        {"doubt": "the database is older than the channel"},
     ],
 )
 def test_doubt_means_no_permit_and_a_reason(changes: dict[str, object]) -> None:
@@ -267,6 +277,12 @@ def test_doubt_means_no_permit_and_a_reason(changes: dict[str, object]) -> None:
     held = after(request, [event])
     assert held.state is State.APPROVED
     assert decide(held, a_permit(request, **changes), NOW) == [], "the same reason is said once"
+
+
+def test_doubt_about_the_process_itself_is_told_before_any_other() -> None:
+    request = approved_by(BOB, CAROL)
+    command = a_permit(request, doubt="the clock was set", verdicts=(), account="https://elsewhere.example")
+    assert decide(request, command, NOW) == [Held("the clock was set")]
 
 
 def test_an_order_that_changed_is_decided_anew() -> None:
@@ -383,3 +399,161 @@ def test_a_look_up_never_turns_silence_into_an_answer() -> None:
     request = after(request, looked)
     events = decide(request, RecordFollowUp(Outcome(Result.NO_EFFECT)), NOW)
     assert after(request, events).state is State.APPROVED, "nobody said no"
+
+
+# --- what only people can find out --------------------------------------------------------------------
+
+IN_THE_LIST = "the order list shows it as canceled"
+
+
+def needs_person() -> Request:
+    request = after(executing(), [Answered("e1", Outcome(Result.UNKNOWN, "no answer"))])
+    return after(request, decide(request, CallPerson("24 h without an answer"), NOW))
+
+
+def a_finding(
+    request: Request,
+    by: Person,
+    finding: Finding = Finding.CANCELLED,
+    answer: Eligibility = Eligibility.ELIGIBLE,
+) -> ProposeClosing:
+    return ProposeClosing(by, finding, IN_THE_LIST, closing_digest(request), verdict(by, answer))
+
+
+def found_by(person: Person, finding: Finding = Finding.CANCELLED, request: Request | None = None) -> Request:
+    request = request or needs_person()
+    return after(request, decide(request, a_finding(request, person, finding), NOW))
+
+
+def a_confirmation(
+    request: Request, by: Person, answer: Eligibility = Eligibility.ELIGIBLE
+) -> ConfirmClosing:
+    return ConfirmClosing(by, closing_digest(request), verdict(by, answer))
+
+
+@pytest.mark.parametrize("finding", Finding)
+def test_what_one_found_and_another_confirmed_closes_the_request(finding: Finding) -> None:
+    request = found_by(BOB, finding)
+    assert request.state is State.NEEDS_PERSON
+    events = decide(request, a_confirmation(request, CAROL), NOW + timedelta(days=9))
+    assert events == [Closed(CAROL, finding, closing_digest(request), "because")]
+    closed = after(request, events)
+    assert (closed.state, closed.ended_at) == (State.CLOSED, NOW)
+    assert closed.closing is not None
+    assert (closed.closing.by, closed.closing.finding, closed.closing.confirmed_by) == (BOB, finding, CAROL)
+    assert closed.outcome == request.outcome, "what the provider said is another matter"
+
+
+def test_nobody_confirms_what_they_found_themselves() -> None:
+    request = found_by(BOB)
+    assert refusal(request, a_confirmation(request, BOB)) == "own_finding"
+
+
+def test_the_requester_neither_says_nor_confirms_what_became_of_it() -> None:
+    assert refusal(needs_person(), a_finding(needs_person(), ALICE)) == "own_request"
+    request = found_by(BOB)
+    assert refusal(request, a_confirmation(request, ALICE)) == "own_request"
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [(Eligibility.NOT_ELIGIBLE, "not_approver"), (Eligibility.CANNOT_TELL, "cannot_verify")],
+)
+def test_closing_needs_certainty_about_both_people(answer: Eligibility, rule: str) -> None:
+    request = found_by(BOB)
+    assert refusal(request, a_confirmation(request, CAROL, answer)) == rule
+    assert refusal(needs_person(), a_finding(needs_person(), BOB, answer=answer)) == rule
+
+
+def test_somebody_from_another_workspace_cannot_close() -> None:
+    request, outsider = found_by(BOB), Person("T0OTHER", "U0CAROL")
+    assert refusal(request, a_confirmation(request, outsider)) == "outsider"
+    assert refusal(request, a_finding(request, outsider)) == "outsider"
+
+
+def test_there_is_nothing_to_confirm_before_somebody_has_looked() -> None:
+    assert refusal(needs_person(), a_confirmation(needs_person(), CAROL)) == "nothing_found"
+
+
+def test_a_second_person_may_have_found_something_else_and_then_the_first_may_confirm_it() -> None:
+    first = found_by(BOB)
+    second = found_by(CAROL, Finding.NOT_CANCELLED, first)
+    assert second.closing is not None
+    assert (second.closing.by, second.closing.finding) == (CAROL, Finding.NOT_CANCELLED)
+    assert refusal(second, a_confirmation(second, CAROL)) == "own_finding"
+    assert refusal(second, a_confirmation(first, DAN)) == "old_card", "it was another finding"
+    (event,) = decide(second, a_confirmation(second, BOB), NOW)
+    assert isinstance(event, Closed)
+    assert event.finding is Finding.NOT_CANCELLED
+
+
+def test_a_confirmation_is_bound_to_who_found_what_and_why() -> None:
+    request = found_by(BOB)
+    assert request.closing is not None
+    others = [
+        replace(request.closing, by=DAN),
+        replace(request.closing, finding=Finding.CANNOT_BE_FOUND_OUT),
+        replace(request.closing, evidence="somebody told me"),
+    ]
+    shown = [replace(request, closing=other) for other in others]
+    shown += [replace(request, closing=None), replace(request, id="r2"), replace(request, reference_key="k2")]
+    for one in shown:
+        assert refusal(request, a_confirmation(one, CAROL)) == "old_card"
+
+
+def test_a_finding_that_nobody_has_seen_is_not_replaced() -> None:
+    request = found_by(BOB)
+    blind = a_finding(needs_person(), CAROL, Finding.NOT_CANCELLED)
+    assert refusal(request, blind) == "old_card"
+
+
+def test_saying_or_confirming_the_same_twice_changes_nothing() -> None:
+    request = found_by(BOB)
+    assert decide(request, a_finding(request, BOB), NOW) == []
+    assert decide(request, a_finding(needs_person(), BOB), NOW) == []
+    closed = after(request, decide(request, a_confirmation(request, CAROL), NOW))
+    assert decide(closed, a_confirmation(request, CAROL), NOW) == []
+
+
+def test_only_what_needs_a_person_can_be_closed() -> None:
+    unknown = after(executing(), [Answered("e1", Outcome(Result.UNKNOWN))])
+    for request in (a_request(), pending(), approved_by(BOB, CAROL), executing(), unknown):
+        assert refusal(request, a_finding(request, BOB)) == "needs_nobody"
+        assert refusal(request, a_confirmation(request, BOB)) == "needs_nobody"
+    cancelled = after(executing(), [Answered("e1", Outcome(Result.CANCELLED))])
+    assert refusal(cancelled, a_finding(cancelled, BOB)) == "decided"
+
+
+def test_closed_stays_closed() -> None:
+    request = found_by(BOB)
+    closed = after(request, decide(request, a_confirmation(request, CAROL), NOW))
+    assert refusal(closed, a_finding(closed, DAN, Finding.NOT_CANCELLED)) == "decided"
+    assert refusal(closed, a_confirmation(closed, DAN)) == "decided"
+    assert refusal(closed, Withdraw(ALICE)) == "too_late"
+    for command in (
+        RecordFollowUp(Outcome(Result.CANCELLED)),
+        RecordAnswer("e1", Outcome(Result.CANCELLED)),
+        CallPerson("again"),
+        Expire(),
+        a_permit(closed),
+    ):
+        assert decide(closed, command, NOW + timedelta(days=1)) == []
+
+
+def test_nothing_but_two_people_ends_what_needs_a_person() -> None:
+    for request in (needs_person(), found_by(BOB)):
+        for command in (
+            RecordFollowUp(Outcome(Result.CANCELLED)),
+            RecordAnswer("e1", Outcome(Result.CANCELLED)),
+            CallPerson("again"),
+            Expire(),
+            a_permit(request),
+        ):
+            assert decide(request, command, NOW + timedelta(days=1)) == []
+        assert refusal(request, Deny(BOB, "no", verdict(BOB))) == "decided"
+        assert refusal(request, Withdraw(ALICE)) == "too_late"
+
+
+def test_a_finding_is_an_event_of_its_own() -> None:
+    events = decide(needs_person(), a_finding(needs_person(), BOB), NOW)
+    assert events == [ClosingProposed(BOB, Finding.CANCELLED, IN_THE_LIST, "because")]

@@ -37,18 +37,24 @@ from bot.model import (
     Approved,
     AttemptRefused,
     CallPerson,
+    Closed,
+    ClosingProposed,
     Command,
+    ConfirmClosing,
     Denied,
     Deny,
     Eligibility,
     Event,
     Expire,
     Expired,
+    Finding,
     FollowedUp,
     Judge,
     OrderRead,
     Permitted,
     Person,
+    PersonCalled,
+    ProposeClosing,
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
@@ -60,6 +66,7 @@ from bot.model import (
     Verdict,
     Withdraw,
     Withdrawn,
+    closing_digest,
     digest,
     reference_key,
 )
@@ -82,6 +89,7 @@ CHANGED = replace(LIVE, facts=(("Domain", "b.example"),))
 UNREADABLE = OrderState(Standing.UNREADABLE, detail="No connection.")
 OVER = tuple(OrderState(s) for s in (Standing.CANCELLED, Standing.NOT_CANCELLABLE, Standing.NOT_FOUND))
 
+LEFT_TO_PEOPLE = (State.NEEDS_PERSON, State.CLOSED)
 SENT = (State.ACCEPTED, State.UNKNOWN, State.NEEDS_PERSON)
 YES, NO, UNSURE = Eligibility.ELIGIBLE, Eligibility.NOT_ELIGIBLE, Eligibility.CANNOT_TELL
 mostly_yes = st.sampled_from([YES, YES, YES, UNSURE, NO])
@@ -94,6 +102,8 @@ outcomes = st.builds(
     st.sampled_from(["", "said so", "said otherwise"]),
     settled=st.booleans(),
 )
+findings = st.sampled_from(Finding)
+evidences = st.sampled_from(["seen in the list", "somebody told me"])
 NOTHING = Outcome(Result.NO_EFFECT, "no connection")
 which = st.integers(0, 99)
 
@@ -173,6 +183,55 @@ class Anything(RuleBasedStateMachine):
         if sure == 0 or by != ALICE:
             self.apply(self.pick(which).id, Withdraw(by), by)
 
+    @precondition(lambda self: self.told)
+    @rule(
+        which=which, by=people, answer=mostly_yes, found=findings, evidence=evidences, is_blind=st.booleans()
+    )
+    def say_what_was_found(
+        self, which: int, by: Person, answer: Eligibility, found: Finding, evidence: str, is_blind: bool
+    ) -> None:
+        request = self.pick(which, State.NEEDS_PERSON)
+        shown = "0" * 64 if is_blind else closing_digest(request)
+        verdict = self.verdict(request, by, answer)
+        self.apply(request.id, ProposeClosing(by, found, evidence, shown, verdict), by)
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, by=people, answer=mostly_yes, is_old=st.booleans())
+    def confirm_what_was_found(self, which: int, by: Person, answer: Eligibility, is_old: bool) -> None:
+        request = self.pick(which, State.NEEDS_PERSON)
+        shown = closing_digest(replace(request, closing=None) if is_old else request)
+        self.apply(request.id, ConfirmClosing(by, shown, self.verdict(request, by, answer)), by)
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, by=orders_of_people, found=st.permutations(list(Finding)), more=st.booleans())
+    def close(self, which: int, by: list[Person], found: list[Finding], more: bool) -> None:
+        """Two people agree, perhaps only after they did not; and whoever must not decide tries to."""
+        request = self.pick(which, State.NEEDS_PERSON)
+        if request.state not in SENT:
+            request = self.bring(which, by)
+            good = TakePermit("", request.order or LIVE, self.yes(request), YES, 2, ACCOUNT)
+            request = self.take(request, good)
+            if request.permit:
+                self.apply(request.id, RecordAnswer(request.permit.epoch, Outcome(Result.UNKNOWN)))
+        request = self.apply(request.id, CallPerson("nobody knows"))
+        first = request
+        for person, finding in zip(by[: 1 + more], found, strict=False):
+            shown = closing_digest(request)
+            for mistaken in (ALICE, OUTSIDER):
+                yes = Verdict(mistaken, YES, "mistaken")
+                self.apply(request.id, ProposeClosing(mistaken, finding, "seen", shown, yes), mistaken)
+            verdict = self.verdict(request, person, YES)
+            said = ProposeClosing(person, finding, "seen", shown, verdict)
+            request = self.apply(request.id, said, person)
+            for mistaken in (person, ALICE, OUTSIDER):
+                yes = Verdict(mistaken, YES, "mistaken")
+                self.apply(request.id, ConfirmClosing(mistaken, closing_digest(request), yes), mistaken)
+        last = by[-1]
+        for old in (first, replace(request, reason="something else")):
+            verdict = self.verdict(request, last, YES)
+            self.apply(request.id, ConfirmClosing(last, closing_digest(old), verdict), last)
+        self.apply(request.id, ConfirmClosing(last, closing_digest(request), verdict), last)
+
     # --- what the worker does -----------------------------------------------------------------------
 
     @rule(minutes=st.sampled_from([0, 0, 0, 1, 1, 1, 1, 20, 130]))
@@ -226,6 +285,7 @@ class Anything(RuleBasedStateMachine):
             replace(good, requester_present=NO),
             replace(good, quorum=len(request.counted) + 1),
             replace(good, account="https://elsewhere.example"),
+            replace(good, doubt="this database is an old copy"),
             replace(good, order=UNREADABLE),
         ):
             self.take(request, doubt)
@@ -281,8 +341,10 @@ class Anything(RuleBasedStateMachine):
     def _check_request(self, unit: Unit, request: Request, told: Told) -> None:
         unit.prove(request)
         permits = check_history(request, unit.history(request.id), told)
+        check_closing(request, unit.history(request.id), told)
         was = told.seen
         assert not was or was.state not in ENDED or decided(was) == decided(request), "it was decided already"
+        assert not was or was.state is not State.NEEDS_PERSON or request.state in LEFT_TO_PEOPLE
         if request.state in ENDED:
             assert unit.reference(request.id) is None
         elif request.state is not State.NEEDS_PERSON:  # nothing is looked up any more, yet it is not over
@@ -352,7 +414,7 @@ class Anything(RuleBasedStateMachine):
             return after
         eligible = {verdict.person for verdict in command.verdicts if verdict.answer is YES}
         assert len(eligible & {a.by for a in after.counted}) >= max(command.quorum, after.quorum)
-        assert (command.requester_present, command.account) == (YES, ACCOUNT)
+        assert (command.requester_present, command.account, command.doubt) == (YES, ACCOUNT, "")
         assert self.clock() < after.expires_at
         return after
 
@@ -376,7 +438,38 @@ def _but_for(verdicts: tuple[Verdict, ...], answer: Eligibility) -> tuple[Verdic
 
 
 def decided(request: Request) -> object:
-    return request.state, request.outcome, request.decided_by, request.decision, request.ended_at
+    ending = request.decided_by, request.decision, request.closing
+    return request.state, request.outcome, *ending, request.ended_at
+
+
+def check_closing(request: Request, history: Sequence[tuple[Event, datetime]], told: Told) -> None:
+    """The oracle for what only people can find out: two of them, who may, agree on the same."""
+    (first, _), *_ = history
+    assert isinstance(first, Requested)
+    finding: ClosingProposed | None = None
+    is_waiting, is_closed = False, False
+    for event, _ in history:
+        assert not is_closed or isinstance(event, AttemptRefused), "closed is closed"
+        match event:
+            case PersonCalled():
+                is_waiting = True
+            case ClosingProposed(by) | Closed(by):
+                assert is_waiting, "it did not need a person"
+                assert by in told.eligible - {first.requester}
+                assert by.team == first.team
+        match event:
+            case ClosingProposed():
+                finding = event
+            case Closed(by, found, shown, _):
+                assert finding is not None
+                assert by != finding.by, "one person alone"
+                assert found is finding.finding
+                assert shown == closing_digest(request)
+                is_closed = True
+    assert is_closed == (request.state is State.CLOSED)
+    assert is_waiting == (request.state in LEFT_TO_PEOPLE)
+    said = request.closing and (request.closing.by, request.closing.finding, request.closing.evidence)
+    assert said == (finding and (finding.by, finding.finding, finding.evidence))
 
 
 def check_history(request: Request, history: Sequence[tuple[Event, datetime]], told: Told) -> int:
@@ -443,3 +536,4 @@ def test_no_order_of_commands_breaks_a_promise() -> None:
         ),
     )
     assert set(Anything.permits) == {0, 1, 2}, "a machine that gets nowhere proves nothing"
+    assert Anything.reached[State.CLOSED], "nor does one that closes nothing"

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.blocks.text import code, cut, escape, literal, mention, one_line, quote, sentence, visible, when
+from bot.blocks.text import (
+    code,
+    cut,
+    escape,
+    literal,
+    mention,
+    one_line,
+    plain,
+    quote,
+    sentence,
+    visible,
+    when,
+)
 from tests.bot.builders import HOSTILE, check_mrkdwn
 
 ANYTHING = st.text(max_size=700)
@@ -31,6 +43,13 @@ def test_a_quote_fits_and_every_line_of_it_is_marked(text: str) -> None:
     assert len(shown) <= 300
     assert all(line.startswith("> ") for line in shown.split("\n"))
     check_mrkdwn(shown)
+
+
+@given(ANYTHING)
+def test_plain_text_is_one_line_that_fits_and_mentions_nobody(text: str) -> None:
+    shown = plain(text, 80)
+    assert len(shown) <= 80
+    assert not {"\n", "<", ">"} & set(shown)
 
 
 @given(ANYTHING)

@@ -15,9 +15,12 @@ from bot.model import (
     ApprovalVoided,
     Approved,
     AttemptRefused,
+    Closed,
+    ClosingProposed,
     Denied,
     Event,
     Expired,
+    Finding,
     FollowedUp,
     Held,
     Interrupted,
@@ -43,6 +46,7 @@ from tests.bot.builders import (
     check_mrkdwn,
     concluded,
     executing,
+    found,
     longest_facts,
     longest_request,
     requests_in_every_state,
@@ -161,10 +165,29 @@ def test_an_attempt_without_effect_is_followed_by_another() -> None:
 
 
 def test_a_call_for_a_person_mentions_those_who_can_help() -> None:
-    line = say(REQUESTS["needs a person"], PersonCalled("24 h without a clear answer"))
+    line = say(REQUESTS["needs a person"], PersonCalled("No answer within 30 s (read timeout)."))
     assert line is not None
-    assert line.startswith("<!subteam^S0ONCALL> <@U0BOB> <@U0CAROL> <@U0ALICE> Now: *needs a person*: 24 h")
-    assert "look at the order at DigiCert by hand" in line
+    assert line.startswith("<!subteam^S0ONCALL> <@U0BOB> <@U0CAROL> Now: *needs a person*. ")
+    assert "U0ALICE" not in line, "whoever asked cannot close it"
+    assert line.count("No answer within 30 s (read timeout).") == 1
+    assert "look at the order on DigiCert's own pages" in line
+
+
+def test_what_somebody_found_is_quoted_and_waits_for_another() -> None:
+    event = ClosingProposed(BOB, Finding.CANCELLED, "as quoted", "on the list")
+    line = say(REQUESTS["needs a person, one has looked"], event)
+    assert line is not None
+    assert line.startswith("<@U0BOB> looked at the order and said <!date^")
+    assert ": *cancelled at the provider*.\n> The order list of CertCentral shows it as Canceled" in line
+    assert line.endswith("Somebody else has to look as well and confirm it on the card.")
+
+
+def test_a_closing_names_both_people_and_says_whose_word_it_is() -> None:
+    line = say(REQUESTS["closed"], Closed(CAROL, Finding.CANCELLED, "d", "on the list"))
+    assert line is not None
+    assert line.startswith("Outcome: *needs a person, closed*: people found it cancelled at the provider. ")
+    assert "<@U0BOB> looked at the order" in line
+    assert "<@U0CAROL> confirmed it. This is what people found; DigiCert has not confirmed it" in line
 
 
 def test_a_changed_order_is_told_as_it_was_and_as_it_is() -> None:
@@ -255,3 +278,16 @@ def test_the_longest_line_fits_into_a_section(event: Event) -> None:
     line = thread_line([event], request, longest_facts(), before=longest)
     assert line is not None
     assert len(line) <= 3000
+
+
+@pytest.mark.parametrize("evidence", [HOSTILE, "&" * 500, "\u202e" * 500])
+@pytest.mark.parametrize("state", [State.NEEDS_PERSON, State.CLOSED])
+def test_the_longest_and_most_hostile_evidence_is_text_that_fits(state: State, evidence: str) -> None:
+    finding = Finding.NOT_CANCELLED
+    closing = found(BOB, finding, evidence=evidence, confirmed_by=CAROL if state is State.CLOSED else None)
+    request = concluded(state, "&" * 300, closing=closing)
+    for event in (ClosingProposed(BOB, finding, evidence, ""), Closed(CAROL, finding, "d", "")):
+        line = thread_line([event], request, longest_facts())
+        assert line is not None
+        check_mrkdwn(line)
+        assert len(line) <= 3000
