@@ -22,6 +22,7 @@ from bot.doors.socket import SocketDoor
 from bot.errors import ChainBroken, StorageError
 from bot.health import Health
 from bot.logs import get_logger
+from bot.on_call import PagerDuty, Sources
 from bot.outbox import Outbox, Retry, SlackPace
 from bot.settings import Settings
 from bot.slack import Identity, Slack, SlackProblem
@@ -44,6 +45,8 @@ ANSWER_GRACE = 3.0
 WORK_GRACE = 16.0
 """Seconds for provider calls under way; what is not done by then is looked up after the next start."""
 DELIVERY_GRACE = 4.0
+ON_CALL_TIMEOUT = 5.0
+"""Seconds for asking who is on call: people wait for it, and Slack is asked beside it."""
 
 
 class SlackRefusesUs(Exception):
@@ -111,7 +114,7 @@ class Bot:
         self._open_parts()
         door = await self._listen()
         identity = await self._introduce()
-        directory = Directory(self._slack, identity.team)
+        directory = Directory(self._people(), identity.team)
         workflow = Workflow(self._store, self._accounts, self._facts, self._policy(identity), directory)
         await self._read_history(workflow)
         await self._store.write(lambda unit: unit.note("started", self._note()))
@@ -133,6 +136,14 @@ class Bot:
         await self._open_door(door, workflow, identity)
         self._starting = ""
         log.info("ready", transport=self._transport, port=self.port, accounts=len(list(self._accounts)))
+
+    def _people(self) -> Sources:
+        """Where the directory asks: Slack, and whoever knows who is on call."""
+        given = self._settings.pagerduty
+        if given is None:
+            return Sources(self._slack)
+        limits = HttpLimits(ON_CALL_TIMEOUT, self._settings.provider_max_bytes)
+        return Sources(self._slack, [PagerDuty(given.key.get_secret_value(), given.base_url, limits)])
 
     # --- the parts --------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from bot.errors import ChainBroken, StorageError
 from bot.logs import configure, get_logger, log_crashes, one_line
 from bot.model import (
     Answered,
+    ApprovalTakenBack,
     ApprovalVerified,
     ApprovalVoided,
     Approved,
@@ -362,7 +363,7 @@ def _details(event: Event) -> str:
             return f"{who.user} ({why})"
         case AttemptRefused(by=who, action=action, rule=rule):
             return f"{who.user} tried to {action} ({rule})"
-        case Withdrawn(by=who):
+        case Withdrawn(by=who) | ApprovalTakenBack(by=who):
             return who.user
         case OrderRead(order=order):
             return f"{order.standing.replace('_', ' ')}: {order.status} {order.detail}".rstrip(": ")

@@ -7,10 +7,11 @@ was lost), no redirect is followed, and a rate limit comes back with its waiting
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
 from aiohttp import (
     ClientError,
@@ -23,7 +24,10 @@ from aiohttp import (
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+T = TypeVar("T")
 CALL_TIMEOUT = ClientTimeout(total=10)
+PAGE = 200
+"""Messages asked for at once; Slack advises no more."""
 
 AUTH_ERRORS = frozenset(
     {"invalid_auth", "token_revoked", "account_inactive", "token_expired", "not_authed", "missing_scope"}
@@ -31,6 +35,8 @@ AUTH_ERRORS = frozenset(
 GONE_ERRORS = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 BAD_PAYLOAD = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 UNREACHABLE = frozenset({"user_not_in_channel", "channel_not_found", "not_in_channel", "is_archived"})
+
+UNREADABLE = "unreadable_answer"
 
 _ERROR_NAME = re.compile(r"[a-z0-9_]{1,60}")
 
@@ -70,6 +76,25 @@ class Profile:
     is_stranger: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A message as Slack keeps it."""
+
+    ts: str
+    text: str
+    is_ours: bool
+    """Slack says that this very app posted it."""
+    thread: str = ""
+    """The `ts` of the thread's top, for the top itself as well; empty where nobody has replied."""
+    event_type: str = ""
+    """Of the metadata that were posted with it; empty where there are none."""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 async def _refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """A redirect would carry the token or the message to another host."""
     response = await handler(request)
@@ -82,8 +107,15 @@ async def _refuse_redirects(request: ClientRequest, handler: ClientHandlerType) 
 class Slack:
     """The Web API. Build it inside the running loop, close it at the end."""
 
-    def __init__(self, token: str, api_url: str) -> None:
-        self.session = ClientSession(timeout=CALL_TIMEOUT, middlewares=(_refuse_redirects,))
+    def __init__(self, token: str, api_url: str, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._clock = clock
+        self._me: Identity | None = None
+        self.clock_offset: timedelta | None = None
+        """How far `clock` is ahead of Slack's, by its latest answer and to about a second, plus half of
+        the time which that answer took; None until there was one."""
+        self.session = ClientSession(
+            timeout=CALL_TIMEOUT, middlewares=(_refuse_redirects, self._compare_clocks)
+        )
         self.client = AsyncWebClient(token=token, base_url=api_url, session=self.session, retry_handlers=[])
 
     async def close(self) -> None:
@@ -91,9 +123,10 @@ class Slack:
 
     async def whoami(self) -> Identity:
         me = await self._call("auth.test", {})
-        bot = await self._call("bots.info", {"bot": me["bot_id"]})
-        app = str(bot.get("bot", {}).get("app_id", ""))
-        return Identity(me["team_id"], me["user_id"], me["bot_id"], app, me.get("enterprise_id") or "")
+        team, user, bot = (_part(me, name, str) for name in ("team_id", "user_id", "bot_id"))
+        found = _part(await self._read("bots.info", {"bot": bot}), "bot", dict)
+        self._me = Identity(team, user, bot, str(found.get("app_id", "")), me.get("enterprise_id") or "")
+        return self._me
 
     async def post(
         self,
@@ -116,7 +149,7 @@ class Slack:
             "unfurl_media": False,
         }
         answer = await self._call("chat.postMessage", arguments)
-        return answer["channel"], answer["ts"]
+        return _part(answer, "channel", str), _part(answer, "ts", str)
 
     async def update(
         self,
@@ -141,7 +174,7 @@ class Slack:
         await self._call("views.update", {"view_id": view_id, "hash": view_hash, "view": view})
 
     async def profile(self, user: str) -> Profile:
-        found = (await self._call("users.info", {"user": user}))["user"]
+        found = _part(await self._read("users.info", {"user": user}), "user", dict)
         return Profile(
             team=found.get("team_id") or "",
             is_deactivated=bool(found.get("deleted")),
@@ -150,25 +183,115 @@ class Slack:
             is_stranger=bool(found.get("is_stranger")),
         )
 
-    async def group_members(self, group: str) -> frozenset[str]:
-        answer = await self._call("usergroups.users.list", {"usergroup": group})
-        return frozenset(answer["users"])
+    async def user_by_email(self, email: str) -> str | None:
+        """The ID of the one account with this address; None when there is none."""
+        try:
+            found = await self._read("users.lookupByEmail", {"email": email})
+        except SlackProblem as problem:
+            if problem.code == "users_not_found":
+                return None
+            raise
+        return _part(_part(found, "user", dict), "id", str)
 
-    async def _call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def group_members(self, group: str) -> frozenset[str]:
+        answer = await self._read("usergroups.users.list", {"usergroup": group})
+        return frozenset(str(user) for user in _part(answer, "users", list))
+
+    async def history(
+        self, channel: str, *, limit: int = PAGE, oldest: str | None = None, latest: str | None = None
+    ) -> list[Posted]:
+        """The newest `limit` messages that are no replies, the newest first; with `oldest` or `latest`,
+        those after or before that `ts`."""
+        arguments = {"channel": channel, "oldest": oldest, "latest": latest}
+        return await self._read_messages("conversations.history", arguments, limit)
+
+    async def replies(
+        self, channel: str, ts: str, *, limit: int = 1000, oldest: str | None = None
+    ) -> list[Posted]:
+        """A thread, the oldest first and its top in front; with `oldest`, what came after that `ts`.
+
+        Raises `SlackProblem("thread_not_found")` where nothing is left of it.
+        """
+        arguments = {"channel": channel, "ts": ts, "oldest": oldest}
+        return await self._read_messages("conversations.replies", arguments, limit)
+
+    async def _read_messages(self, method: str, arguments: Mapping[str, Any], limit: int) -> list[Posted]:
+        me = self._me or await self.whoami()
+        found: list[Posted] = []
+        cursor: str | None = None
+        while len(found) < limit:
+            page = {"limit": min(PAGE, limit - len(found)), "cursor": cursor, "include_all_metadata": True}
+            answer = await self._read(method, {**arguments, **page})
+            found += [_posted(message, me) for message in answer.get("messages") or ()]
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                break
+        return found
+
+    async def _read(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """A method that only reads: most of them overlook a JSON body, and answer as if nothing was asked."""
+        return await self._call(method, arguments, body="params", verb="GET")
+
+    async def _call(
+        self, method: str, arguments: Mapping[str, Any], body: str = "json", verb: str = "POST"
+    ) -> dict[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
-            answer = await self.client.api_call(method, json=given)
+            answer = await self.client.api_call(method, http_verb=verb, **{body: given})
         except SlackApiError as refused:
             raise _translate(refused) from None
         except (AttributeError, TypeError, ValueError):
-            raise SlackProblem("unreadable_answer") from None  # the SDK trips over what is not JSON
+            raise SlackProblem(UNREADABLE) from None  # the SDK trips over what is not JSON
         except (ClientError, SlackClientError, TimeoutError, OSError) as lost:
             raise SlackProblem(f"no_answer_{type(lost).__name__}") from None
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 
+    async def _compare_clocks(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Hold the `Date` of every answer against our clock, at the middle of the call."""
+        before = self._clock()
+        response = await handler(request)
+        took = self._clock() - before
+        theirs = _date(response.headers.get("Date", ""))
+        if theirs is not None and timedelta(0) <= took <= timedelta(seconds=CALL_TIMEOUT.total or 0):
+            self.clock_offset = before + took / 2 - theirs
+        return response
+
+
+def _part(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """What every such answer has. One without it says nothing, whatever else it says."""
+    found = answer.get(name)
+    if not isinstance(found, kind):
+        raise SlackProblem(UNREADABLE)
+    return found
+
+
+def _date(header: str) -> datetime | None:
+    """The time that a `Date` header most likely means; it leaves out what is less than a second."""
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC) + timedelta(seconds=0.5)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _posted(message: Mapping[str, Any], me: Identity) -> Posted:
+    metadata = message.get("metadata") or {}
+    is_ours = message.get("bot_id") == me.bot or bool(me.app and message.get("app_id") == me.app)
+    return Posted(
+        ts=str(message.get("ts") or ""),
+        text=str(message.get("text") or ""),
+        is_ours=is_ours,
+        thread=str(message.get("thread_ts") or ""),
+        event_type=str(metadata.get("event_type") or ""),
+        payload=metadata.get("event_payload") or {},
+    )
+
 
 def _translate(refused: SlackApiError) -> SlackProblem:
     response = refused.response
+    if isinstance(response, ClientResponse):  # as it came: the SDK could not read it
+        if response.status == 429:
+            return SlackProblem("ratelimited", _waiting_time(response.headers))
+        return SlackProblem(UNREADABLE)
     data = response.data if isinstance(response.data, dict) else {}
     code = str(data.get("error") or f"http_{response.status_code}")
     if not _ERROR_NAME.fullmatch(code):

@@ -19,19 +19,23 @@ from bot.doors.http import PATH
 ROOT = Path(__file__).parents[1]
 MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
 
-# The bot scope each method needs; None: any bot token will do, or an app-level token.
+# The bot scopes each method needs, for all kinds of channels; none: any bot token will do, or an app-level
+# token.
 # Each method's page, docs.slack.dev/reference/methods/<method>, has it under "Facts".
 SCOPE_OF = {
-    "auth.test": None,
-    "apps.connections.open": None,
-    "bots.info": "users:read",
-    "chat.postEphemeral": "chat:write",
-    "chat.postMessage": "chat:write",
-    "chat.update": "chat:write",
-    "usergroups.users.list": "usergroups:read",
-    "users.info": "users:read",
-    "views.open": None,
-    "views.update": None,
+    "auth.test": (),
+    "apps.connections.open": (),
+    "bots.info": ("users:read",),
+    "chat.postEphemeral": ("chat:write",),
+    "chat.postMessage": ("chat:write",),
+    "chat.update": ("chat:write",),
+    "conversations.history": ("channels:history", "groups:history"),
+    "conversations.replies": ("channels:history", "groups:history"),
+    "usergroups.users.list": ("usergroups:read",),
+    "users.info": ("users:read",),
+    "users.lookupByEmail": ("users:read.email",),
+    "views.open": (),
+    "views.update": (),
 }
 # Slash commands and shortcuts: docs.slack.dev/reference/scopes/commands
 COMMANDS = "commands"
@@ -66,7 +70,10 @@ def methods_called() -> set[str]:
     for path in (ROOT / "bot/slack.py", *sorted((ROOT / "bot/doors").glob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
-                case ast.Call(ast.Attribute(attr="_call" | "api_call"), [ast.Constant(str(method)), *_]):
+                case ast.Call(
+                    ast.Attribute(attr="_call" | "_read" | "_read_messages" | "api_call"),
+                    [ast.Constant(str(method)), *_],
+                ):
                     found.add(method)
                 case ast.Call(ast.Attribute(ast.Attribute(attr="client" | "web_client"), called)):
                     found.add(by_attribute.get(called, called))
@@ -103,7 +110,7 @@ def test_every_method_that_is_called_is_known_here() -> None:
 
 
 def test_the_scopes_are_those_of_the_methods_that_are_called_and_no_more() -> None:
-    needed = {scope for method, scope in SCOPE_OF.items() if scope and method in methods_called()}
+    needed = {scope for method in methods_called() for scope in SCOPE_OF[method]}
     scopes = MANIFEST["oauth_config"]["scopes"]
     assert set(scopes) == {"bot"}
     assert set(scopes["bot"]) == needed | {COMMANDS}

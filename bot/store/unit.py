@@ -20,6 +20,7 @@ from bot.errors import ChainBroken, Conflict
 from bot.model import (
     ENDED,
     OPEN,
+    ApprovalTakenBack,
     ApprovalVoided,
     Approved,
     Event,
@@ -198,8 +199,8 @@ class Unit:
         query = sqlalchemy_select(*_LINK).order_by(col(EventRow.seq)).limit(limit)
         if since.seq:  # from the beginning, rows in front of the first one are wrong as well
             query = query.where(col(EventRow.seq) > since.seq)
-        rows = self._session.execute(query.execution_options(yield_per=1000))
-        newest = deque(chain.follow(since, rows), maxlen=1)
+        with self._session.execute(query.execution_options(yield_per=1000)) as rows:
+            newest = deque(chain.follow(since, rows), maxlen=1)
         return newest.pop() if newest else since
 
     def prove(self, request: Request) -> None:
@@ -257,7 +258,7 @@ class Unit:
                     self._session.execute(vote)
                 except IntegrityError as taken:
                     raise Conflict(before.id) from taken
-            case ApprovalVoided(by, _):
+            case ApprovalVoided(by, _) | ApprovalTakenBack(by):
                 self._forget_votes(VoteRow.request_id == before.id, VoteRow.person == str(by))
             case OrderRead(_):
                 self._forget_votes(VoteRow.request_id == before.id)

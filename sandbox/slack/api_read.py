@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from typing import TYPE_CHECKING, Any
 
 from sandbox.slack import interactions
@@ -216,15 +217,16 @@ def conversations_history(workspace: Workspace, args: Json) -> Json:
     channel = visible(workspace, args, "history")
     if workspace.bot_user not in channel.members:
         raise Refused("not_in_channel")
-    newest_first = [m for m in reversed(channel.messages) if not m.deleted and _within(m, args)]
-    page, more = _page(newest_first, args, default=100)
-    return {"messages": [_stored(workspace, m, args) for m in page], "has_more": bool(_cursor(more)), **more}
+    newest_first = [m for m in reversed(channel.messages) if _within(m, args)]
+    page, more = _page(newest_first, args, default=100, most=999)
+    shown = [_stored(workspace, m, args) for m in page]
+    return {"messages": shown, "has_more": bool(_cursor(more)), "pin_count": 0, **more}
 
 
 def conversations_replies(workspace: Workspace, args: Json) -> Json:
     channel = visible(workspace, args, "history")
     if workspace.bot_user not in channel.members:
-        raise Refused("channel_not_found")
+        raise Refused("not_in_channel")
     top = next((m for m in channel.messages if args["ts"] in (m.ts, *(r.ts for r in m.thread))), None)
     if top is None:
         raise Refused("thread_not_found")
@@ -234,6 +236,10 @@ def conversations_replies(workspace: Workspace, args: Json) -> Json:
 
 def _stored(workspace: Workspace, message: Message, args: Json) -> Json:
     found = interactions.message_json(workspace, message)
+    if message.deleted:  # what keeps the place of a deleted message whose thread goes on
+        gone: Json = {"subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted."}
+        kept = {key: found[key] for key in ("type", "ts", "thread_ts", "reply_count") if key in found}
+        return kept | gone | {"hidden": True}
     if message.metadata and _true(args, "include_all_metadata"):
         found["metadata"] = message.metadata
     elif message.metadata:  # otherwise only its kind is told
@@ -243,25 +249,29 @@ def _stored(workspace: Workspace, message: Message, args: Json) -> Json:
 
 def _within(message: Message, args: Json) -> bool:
     ts, inclusive = float(message.ts), _true(args, "inclusive")
-    try:
-        oldest, latest = float(args.get("oldest") or 0), float(args.get("latest") or "inf")
-    except ValueError:
-        raise Refused("invalid_ts_oldest") from None
+    oldest, latest = _time(args, "oldest", 0.0), _time(args, "latest", math.inf)
     return oldest <= ts <= latest if inclusive else oldest < ts < latest
+
+
+def _time(args: Json, key: str, default: float) -> float:
+    try:
+        return float(args.get(key) or default)
+    except ValueError:
+        raise Refused(f"invalid_ts_{key}") from None
 
 
 def _true(args: Json, key: str) -> bool:
     return str(args.get(key, "")).lower() in ("1", "true")
 
 
-def _page(things: list[Any], args: Json, default: int = 1000) -> tuple[list[Any], Json]:
+def _page(things: list[Any], args: Json, default: int = 1000, most: int = 1000) -> tuple[list[Any], Json]:
     """Cursor paging: an opaque cursor, empty at the end."""
     try:
         start = int(base64.b64decode(args.get("cursor") or "", validate=True) or 0)
         size = int(args.get("limit") or default)
     except (ValueError, binascii.Error):
         raise Refused("invalid_cursor") from None
-    if not 1 <= size <= 1000:
+    if not 1 <= size <= most:
         raise Refused("invalid_limit")
     end = start + size
     cursor = base64.b64encode(str(end).encode()).decode() if end < len(things) else ""

@@ -84,7 +84,7 @@ def message_json(workspace: Workspace, message: Message) -> Json:
     if message.thread or message.thread_ts:
         found["thread_ts"] = message.thread_ts or message.ts
     if message.thread:
-        found["reply_count"] = len(message.thread)
+        found |= {"reply_count": len(message.thread), "latest_reply": message.thread[-1].ts}
     if message.reactions:
         found["reactions"] = [
             {"name": name, "users": users, "count": len(users)} for name, users in message.reactions.items()

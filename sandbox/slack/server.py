@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -66,7 +67,9 @@ class SlackServer:
             await self._runner.cleanup()
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
-        return await web_api.call(self.workspace, request)
+        response = await web_api.call(self.workspace, request)
+        response.headers["Date"] = formatdate(self.workspace.now(), usegmt=True)
+        return response
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         return await self.workspace.delivery.hub.serve(request)

@@ -48,6 +48,7 @@ class Workspace:
         self.app_token = "xapp-1-A0SANDBOX-0000000000-sandbox"  # noqa: S105
         self.signing_secret = "0123456789abcdef0123456789abcdef"  # noqa: S105
         self.verification_token = "sandbox-verification"  # noqa: S105
+        self.clock_offset = 0.0  # seconds by which `Date` of the Web API is ahead of our clock
         self.rate_limits = False  # one message a second and channel, as Slack documents it
         self.calls: list[Call] = []
         self.problems: list[str] = list(self.manifest.problems)
@@ -164,6 +165,10 @@ class Workspace:
     def problem(self, text: str) -> None:
         self.problems.append(text)
         self.changed()
+
+    def now(self) -> float:
+        """The time of this Slack, as its answers show it."""
+        return self.clock() + self.clock_offset
 
     def next_ts(self) -> str:
         """A message's id is its time, never twice."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from sandbox.slack.person import CannotDo
+from sandbox.slack.web_api import METHODS
 from sandbox.slack.workspace import NeverHappened, Workspace
 from tests.sandbox.tiny_bot import MANIFEST, Running, button, field, modal, plain, section, start
 
@@ -37,8 +40,10 @@ async def bot(clock: Clock) -> AsyncIterator[Running]:
 
 
 async def refusal(bot: Running, method: str, **args: Any) -> str:
+    reads = method in METHODS and not METHODS[method].takes_json
+    how: dict[str, Any] = {"http_verb": "GET", "params": args} if reads else {"json": args}
     with pytest.raises(SlackApiError) as caught:
-        await bot.client.api_call(method, json=args)
+        await bot.client.api_call(method, **how)
     return str(caught.value.response["error"])
 
 
@@ -47,6 +52,11 @@ def manifest_without(*scopes: str) -> dict[str, Any]:
     granted: list[str] = manifest["oauth_config"]["scopes"]["bot"]
     manifest["oauth_config"]["scopes"]["bot"] = [s for s in granted if s not in scopes]
     return manifest
+
+
+def grant(bot: Running, *scopes: str) -> None:
+    manifest = bot.workspace.manifest
+    bot.workspace.manifest = replace(manifest, scopes=(*manifest.scopes, *scopes))
 
 
 # Tokens, methods, scopes
@@ -255,7 +265,76 @@ async def test_metadata_is_kept_for_those_who_ask(bot: Running) -> None:
     await bot.client.chat_postMessage(channel="U0BOB", text="hello", metadata=metadata)
     read = await bot.client.conversations_history(channel="D0BOB", include_all_metadata=True)
     assert read["messages"][0]["metadata"] == metadata
+    read = await bot.client.conversations_history(channel="D0BOB")
+    assert read["messages"][0]["metadata"] == {"event_type": "asked", "event_payload": {}}
     assert bot.workspace.person("bob").dms()[0].metadata == metadata
+
+
+# Reading what was said
+
+
+async def texts(answer: Any) -> list[str]:
+    return [message["text"] async for page in answer for message in page["messages"]]
+
+
+async def test_history_is_the_newest_first_and_a_thread_the_oldest_first(bot: Running) -> None:
+    say, read = bot.client.chat_postMessage, bot.client.conversations_history
+    top = (await say(channel="U0BOB", text="one"))["ts"]
+    for text in ("two", "three", "four"):
+        await say(channel="U0BOB", text=text)
+        await say(channel="U0BOB", text=f"{text} to one", thread_ts=top)
+    assert await texts(await read(channel="D0BOB", limit=2)) == ["four", "three", "two", "one"]
+    thread = ["one", "two to one", "three to one", "four to one"]
+    assert await texts(await bot.client.conversations_replies(channel="D0BOB", ts=top, limit=2)) == thread
+    assert (await read(channel="D0BOB", limit=2))["has_more"] is True
+    assert (await read(channel="D0BOB", limit=4))["has_more"] is False
+    assert await texts(await read(channel="D0BOB", oldest=top)) == ["four", "three", "two"]
+    same = await read(channel="D0BOB", oldest=top, latest=top, inclusive=True)
+    assert await texts(same) == ["one"]
+    assert same["messages"][0]["bot_id"] == bot.workspace.bot_id
+
+
+async def test_a_deleted_message_leaves_its_place_where_its_thread_goes_on(bot: Running) -> None:
+    say, read = bot.client.chat_postMessage, bot.client.conversations_history
+    top = (await say(channel="U0BOB", text="one"))["ts"]
+    gone = (await say(channel="U0BOB", text="two"))["ts"]
+    await say(channel="U0BOB", text="to one", thread_ts=top)
+    for ts in (top, gone):
+        await bot.client.chat_delete(channel="D0BOB", ts=ts)
+    left = (await read(channel="D0BOB"))["messages"]
+    assert [(message["ts"], message["subtype"]) for message in left] == [(top, "tombstone")]
+    assert await refusal(bot, "conversations.replies", channel="D0BOB", ts=gone) == "thread_not_found"
+
+
+async def test_what_only_one_person_sees_is_in_no_history(bot: Running) -> None:
+    grant(bot, "channels:history")
+    await bot.client.chat_postEphemeral(channel="C0ORDERS", user="U0BOB", text="hush")
+    assert (await bot.client.conversations_history(channel="C0ORDERS"))["messages"] == []
+
+
+async def test_reading_needs_the_scope_and_the_channel(bot: Running) -> None:
+    assert await refusal(bot, "conversations.history", channel="C0ORDERS") == "missing_scope"
+    assert bot.workspace.problems == ["conversations.history: missing_scope channels:history"]
+    grant(bot, "channels:history", "groups:history")
+    for method in ("conversations.history", "conversations.replies"):
+        assert await refusal(bot, method, channel="C0NONE", ts="1.0") == "channel_not_found"
+        assert await refusal(bot, method, channel="C0GENERAL", ts="1.0") == "not_in_channel"
+    bot.workspace.channels["C0GENERAL"].is_private = True
+    assert await refusal(bot, "conversations.history", channel="C0GENERAL") == "channel_not_found"
+    bot.workspace.fail_next("conversations.history", "ratelimited", retry_after=7)
+    assert await refusal(bot, "conversations.history", channel="C0ORDERS") == "ratelimited"
+
+
+async def test_what_only_reads_overlooks_a_json_body(bot: Running) -> None:
+    with pytest.raises(SlackApiError, match="invalid_arguments"):
+        await bot.client.api_call("users.info", json={"user": "U0BOB"})
+    assert bot.workspace.problems[0] == "users.info: a JSON body is not read; send a query or a form"
+
+
+async def test_answers_carry_the_time_of_this_slack(bot: Running, clock: Clock) -> None:
+    bot.workspace.clock_offset = 120.0
+    answer = await bot.client.auth_test()
+    assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == clock.now + 120
 
 
 # Views
