@@ -1,4 +1,4 @@
-"""Who may approve right now: what Slack says about people and user groups, never older than a minute.
+"""Who may approve right now: what Slack, and who is on call, say about people; never older than a minute.
 
 A directory that cannot be read is not an empty one. It means "cannot tell", and nothing executes.
 """
@@ -55,6 +55,14 @@ class Directory:
                 return verdict
         return memberships[0] if memberships else self._standing(person, max_age)
 
+    def spelled_out(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The same list with people in place of on-call schedules, where it is known who that is now."""
+        found: list[str] = []
+        for name in names:
+            known = self._fresh(self._groups, name, FRESH) if ":" in name else None
+            found += sorted(known.value) if known is not None and known.value else [name]
+        return tuple(dict.fromkeys(found))
+
     async def judge(self, person: Person, *lists: Iterable[str], max_age: float = FRESH) -> Verdict:
         """The same, after asking Slack for what is missing or older than `max_age` seconds."""
         await self._learn([person.user], {name for names in lists for name in names}, max_age)
@@ -88,15 +96,15 @@ class Directory:
         names = tuple(names)
         if person.user in names:
             return Verdict(person, Eligibility.ELIGIBLE, "on the list by name")
-        unread = False
+        unread = ""
         for group in filter(_is_group, names):
             known = self._fresh(self._groups, group, max_age)
             if known is None:
-                unread = True
+                unread = group
             elif person.user in known.value:
-                return Verdict(person, Eligibility.ELIGIBLE, f"member of the user group {group}")
+                return Verdict(person, Eligibility.ELIGIBLE, _how(group))
         if unread:
-            return Verdict(person, Eligibility.CANNOT_TELL, "the user group could not be read from Slack")
+            return Verdict(person, Eligibility.CANNOT_TELL, f"{_source(unread)} could not be read")
         return Verdict(person, Eligibility.NOT_ELIGIBLE, "not on the list of approvers")
 
     def _standing(self, person: Person, max_age: float) -> Verdict:
@@ -123,8 +131,9 @@ class Directory:
         at = self._seconds()
         try:
             _keep(self._groups, group, await self._source.group_members(group), at)
-        except SlackProblem:
-            return  # the old answer ages; nothing is assumed
+        except SlackProblem as problem:
+            if problem.is_auth:  # we are told nothing any more; otherwise the old answer ages
+                self._groups.pop(group, None)
 
     async def _ask_profile(self, user: str) -> None:
         at = self._seconds()
@@ -133,6 +142,8 @@ class Directory:
         except SlackProblem as problem:
             if problem.code in {"user_not_found", "user_not_visible"}:
                 _keep(self._profiles, user, None, at)
+            if problem.is_auth:
+                self._profiles.pop(user, None)
 
     def _fresh(self, cache: Mapping[str, _Known[T]], name: str, max_age: float) -> _Known[T] | None:
         known = cache.get(name)
@@ -146,7 +157,18 @@ def _keep(cache: dict[str, _Known[T]], name: str, value: T, at: float) -> None:
 
 
 def _is_group(name: str) -> bool:
-    return name.startswith("S")
+    """A Slack user group (`S…`), or a schedule of an on-call source (`pagerduty:…`)."""
+    return name.startswith("S") or ":" in name
+
+
+def _how(group: str) -> str:
+    """By which source somebody is on the list: this stands in the history."""
+    source, colon, schedule = group.partition(":")
+    return f"on call in {source} schedule {schedule}" if colon else f"member of the user group {group}"
+
+
+def _source(group: str) -> str:
+    return "the on-call schedule" if ":" in group else "the user group"
 
 
 def _why_not(profile: Profile | None, team: str) -> str:

@@ -30,6 +30,7 @@ DEFAULTS = {
     "REQUEST_TTL": "24h",
     "REMIND_AFTER": "30m",
     "ON_CALL_SOURCE": "slack",
+    "PAGERDUTY_BASE_URL": "https://api.pagerduty.com",
     "DATABASE_URL": "sqlite:///data/bot.db",
     "HOST": "0.0.0.0",  # noqa: S104 - containers and buildpack hosts are reached from outside
     "PORT": "3000",
@@ -42,16 +43,19 @@ DEFAULTS = {
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "auto",
 }
-SECRETS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "DATABASE_URL")
-OTHERS = ("ACCOUNTS_FILE", "APPROVAL_CHANNEL", "APPROVERS", "REQUESTERS")
+SECRETS = (
+    "SLACK_BOT_TOKEN",
+    "SLACK_APP_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "DATABASE_URL",
+    "PAGERDUTY_API_KEY",
+)
+OTHERS = ("ACCOUNTS_FILE", "APPROVAL_CHANNEL", "APPROVERS", "REQUESTERS", "PAGERDUTY_SCHEDULES")
 
 # Names that are settled but whose function is not in yet. Silence would look like success.
 NOT_YET = {
     "ESCALATE_AFTER": "this version does not escalate",
     "ESCALATE_TO": "this version does not escalate",
-    "PAGERDUTY_API_KEY": "this version does not ask PagerDuty; put Slack user groups into APPROVERS",
-    "PAGERDUTY_SCHEDULES": "this version does not ask PagerDuty; put Slack user groups into APPROVERS",
-    "PAGERDUTY_BASE_URL": "this version does not ask PagerDuty; put Slack user groups into APPROVERS",
 }
 
 # Left blank, these would fall back to something looser than whoever wrote the line had in mind.
@@ -266,18 +270,13 @@ class Reader:
     # Judging
 
     def refuse_what_is_not_in_yet(self) -> None:
-        source = self._value("ON_CALL_SOURCE") or "slack"
-        if source != "slack":
-            self._wrong(
-                "ON_CALL_SOURCE", "must be slack: this version knows who is on call from user groups only"
-            )
         for name, why in NOT_YET.items():
             if self.is_given(name) or self._environ.get(f"{name}_FILE", "").strip():
                 self._wrong(name, f"is not available; {why}. Remove it")
 
     def refuse_misspellings(self) -> None:
         names = [*DEFAULTS, *SECRETS, *OTHERS, *NOT_YET, *(each.name for each in self._provider_settings)]
-        files = {f"{name}_FILE" for name in (*self._secret_names, "PAGERDUTY_API_KEY")}
+        files = {f"{name}_FILE" for name in self._secret_names}
         prefixes = (*OUR_PREFIXES, *{f"{each.name.partition('_')[0]}_" for each in self._provider_settings})
         for name in sorted(self._environ):
             if name.removesuffix("_FILE") in self._referenced:
@@ -413,9 +412,9 @@ def check_url(value: str) -> str:
 
 
 def approvers_needed(approvers: Iterable[str], requesters: Sequence[str], quorum: int) -> int:
-    """How many names the list must have; 0 when user groups make that unknowable from here."""
+    """How many names the list must have; 0 when groups or schedules make that unknowable from here."""
     people = set(approvers)
-    if any(_GROUP.fullmatch(person) for person in people):
+    if any(_GROUP.fullmatch(person) or ":" in person for person in people):
         return 0
     may_ask_themselves = not requesters or bool(people.intersection(requesters))
     return quorum + 1 if may_ask_themselves else quorum

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from bot.accounts_file import AccountSettings, read_accounts
 from bot.environment import DEFAULTS, NOT_YET, OTHERS, SECRETS, Reader, SettingsError, check_url
+from bot.on_call_settings import PagerDutySettings, read_pagerduty
 from providers.contract import Provider
 
 LogFormat = Literal["auto", "console", "json"]
@@ -45,7 +46,9 @@ class Settings:
     slack_api_url: str
     approval_channel: str
     approvers: tuple[str, ...]
-    """User IDs (`U…`, `W…`) and user group IDs (`S…`)."""
+    """User IDs (`U…`, `W…`), user group IDs (`S…`), and schedules of whoever is on call
+    (`pagerduty:…`)."""
+    pagerduty: PagerDutySettings | None
     requesters: tuple[str, ...]
     """The same form; empty means everyone."""
     approvals_required: int
@@ -79,13 +82,16 @@ class Settings:
         read = Reader(environ, facts)
         named = read_accounts(read, facts)
         providers = read.providers(others=bool(named))
+        pagerduty = read_pagerduty(read)
+        on_call = pagerduty.names if pagerduty else ()
         settings = cls(
             slack_bot_token=SecretStr(read.token("SLACK_BOT_TOKEN", "xoxb-", required=True)),
             slack_app_token=SecretStr(token) if (token := read.token("SLACK_APP_TOKEN", "xapp-")) else None,
             signing_secrets=read.signing_secrets(),
             slack_api_url=read.url("SLACK_API_URL") + "/",
             approval_channel=read.channel(),
-            approvers=read.people("APPROVERS", required=True),
+            approvers=(*read.people("APPROVERS", required=True), *on_call),
+            pagerduty=pagerduty,
             requesters=read.people("REQUESTERS"),
             approvals_required=read.quorum(),
             request_ttl=read.duration("REQUEST_TTL"),

@@ -78,6 +78,7 @@ RULES = (
     Rule(
         "the bot knows providers by their contract, whichever they are",
         modules=("bot",),
+        besides=("bot.on_call",),  # it asks a source of its own, through the same door
         never=("providers",),
         except_for=(
             "providers.contract",

@@ -239,6 +239,17 @@ async def test_a_failing_refresh_neither_erases_nor_prolongs_what_was_known(
     assert directory.known(BOB, [ONCALL]).answer is YES
 
 
+@pytest.mark.parametrize("code", ["invalid_auth", "token_revoked", "account_inactive", "missing_scope"])
+async def test_what_slack_said_before_it_refused_our_token_counts_no_more(
+    directory: Directory, slack: Slack, code: str
+) -> None:
+    await directory.ask([BOB], [ONCALL])
+    slack.problem = code
+    await directory.ask([BOB], [ONCALL])
+    assert directory.known(BOB, [ONCALL]).answer is UNSURE
+    assert directory.known(BOB, [BOB.user]).answer is UNSURE
+
+
 async def test_an_answer_is_as_old_as_its_question(
     directory: Directory, slack: Slack, seconds: Seconds
 ) -> None:
