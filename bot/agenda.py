@@ -20,6 +20,10 @@ class Kind(StrEnum):
     FOLLOW_UP = "follow_up"
     """Find out what became of a cancel."""
     REMIND = "remind"
+    ESCALATE = "escalate"
+    """Call further people, who may decide from then on."""
+    WARN = "warn"
+    """Say that it is about to expire."""
     EXPIRE = "expire"
 
 
@@ -37,6 +41,8 @@ class Due:
     lane: str = ""
 
 
+SHORTEST_WARNING = timedelta(minutes=5)
+LONGEST_WARNING = timedelta(hours=2)
 FIRST_FOLLOW_UP = timedelta(seconds=2)
 REPEAT_AFTER = timedelta(seconds=5)
 """Before a cancel that provably did nothing is tried once more."""
@@ -49,10 +55,14 @@ def due(
     work: list[Due] = []
     if any(isinstance(event, Requested) for event in events):
         work += [Due(Kind.CHECK, now, after.lane), Due(Kind.EXPIRE, after.expires_at)]
+        if (warned_at := last_call(after)) > now:
+            work.append(Due(Kind.WARN, warned_at))
     if any(not approval.verified for approval in after.approvals):
         work.append(Due(Kind.VERIFY, now))
     if before is None or before.state is after.state:
         return work
+    if after.state is State.PENDING and after.escalate_at and not after.escalated:
+        work.append(Due(Kind.ESCALATE, max(after.escalate_at, now)))
     match after.state:
         case State.PENDING | State.NEEDS_PERSON if timing.remind_after:
             work.append(Due(Kind.REMIND, now + timing.remind_after))
@@ -64,6 +74,13 @@ def due(
         case _:
             pass
     return work
+
+
+def last_call(request: Request) -> datetime:
+    """When people are told that a request is about to expire: while there is time to do something, and
+    not so early that it is forgotten again."""
+    lives = request.expires_at - request.created_at
+    return request.expires_at - min(max(lives / 6, SHORTEST_WARNING), LONGEST_WARNING)
 
 
 def _first_look(request: Request, now: datetime, timing: Timing) -> datetime:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from bot.blocks import notices
+from bot.blocks import notices, refusals
 from bot.blocks.text import section
 from bot.blocks.thread import thread_line
+from bot.errors import CountersignError
 from bot.model import (
     ENDED,
     AttemptRefused,
@@ -32,6 +33,7 @@ class Kind(StrEnum):
     REPLY = "reply"
     DIRECT = "direct"
     WHISPER = "whisper"
+    HOME = "home"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,25 @@ def reminder(request: Request, facts: Facts) -> Owed:
     return _reply(request, notices.reminder(request, facts))
 
 
+def last_call(request: Request, facts: Facts) -> Owed:
+    return _reply(request, notices.last_call(request, facts))
+
+
 def asked(request: Request, facts: Facts, origin: str) -> Owed:
     """The private answer to the requester: where it is being decided, and under which ID."""
     return whisper(origin, request.requester, notices.asked_notice(request, facts))
+
+
+def refusal(channel: str, person: Person, problem: CountersignError, request: Request | None) -> Owed:
+    """The private answer to a click that did not count."""
+    if request is None:
+        return whisper(channel, person, problem.advice)
+    return whisper(channel, person, refusals.refusal(request, problem.rule, problem.advice, person))
+
+
+def home(person: Person) -> Owed:
+    """Paint somebody's App Home again, from what is there when Slack takes it."""
+    return Owed(f"home:{person.user}", Kind.HOME, None, person.user, _body(team=person.team))
 
 
 def whisper(channel: str, person: Person, text: str) -> Owed:

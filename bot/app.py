@@ -21,6 +21,7 @@ from bot.doors.http import MAX_BODY, HttpDoor
 from bot.doors.socket import SocketDoor
 from bot.errors import ChainBroken, StorageError
 from bot.health import Health
+from bot.home import Home
 from bot.logs import get_logger
 from bot.on_call import PagerDuty, Sources
 from bot.outbox import Outbox, Retry, SlackPace
@@ -123,7 +124,7 @@ class Bot:
         self._witness = Witness(self._slack, self._store, channels, self._clock)
         self._health.add(self._is_in_no_doubt)
         await asyncio.gather(
-            directory.refresh(self._accounts.approvers, settings.requesters),
+            directory.refresh(self._accounts.approvers, settings.requesters, settings.escalate_to),
             *([self._witness.compare()] if self._roles.worker else []),
         )
         if self._roles.worker:
@@ -198,7 +199,8 @@ class Bot:
     async def _keep_fresh(self, directory: Directory) -> None:
         while True:
             await asyncio.sleep(REFRESH_EVERY)
-            await directory.refresh(self._accounts.approvers, self._settings.requesters)
+            settings = self._settings
+            await directory.refresh(self._accounts.approvers, settings.requesters, settings.escalate_to)
 
     def _start_work(self, workflow: Workflow, directory: Directory) -> None:
         settings = self._settings
@@ -218,7 +220,10 @@ class Bot:
             self._witness.doubt,
             name=link.name if link else "",
         )
-        self._outbox = Outbox(self._store, self._slack, self._facts, retry, self._pace, self._clock, idle)
+        home = Home(self._store, workflow).view
+        self._outbox = Outbox(
+            self._store, self._slack, self._facts, retry, self._pace, self._clock, idle, home
+        )
         self._store.on_commit(self._wake)
         self._health.add(self._delivers)
         self._supervisor.keep_running("witness", self._witness.run)
@@ -277,6 +282,8 @@ class Bot:
             team=identity.team,
             requesters=settings.requesters,
             timing=agenda.Timing(settings.remind_after, settings.reconcile_after),
+            escalate_after=settings.escalate_after,
+            escalate_to=settings.escalate_to,
         )
 
     def _note(self) -> dict[str, Any]:

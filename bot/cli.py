@@ -32,6 +32,7 @@ from bot.model import (
     Closed,
     ClosingProposed,
     Denied,
+    Escalated,
     Event,
     FollowedUp,
     Held,
@@ -39,6 +40,7 @@ from bot.model import (
     OrderRead,
     Permitted,
     PersonCalled,
+    Questioned,
     QuorumReached,
     Request,
     Requested,
@@ -165,8 +167,7 @@ def _url(text: str) -> str:
 
 
 def _run(given: argparse.Namespace) -> int:
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: sys.exit(OK))  # until `_serve` does better
+    _on_signals(lambda *_: sys.exit(OK))  # until `_serve` does better
     settings = _settings()
     for variable in ("SLACK_BOT_TOKEN", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
         os.environ.pop(variable, None)  # Bolt would take these on its own account, and complain or install
@@ -205,8 +206,15 @@ async def _serve(bot: Bot) -> None:
     """Until SIGTERM or SIGINT. The signal may come more than once, and while the bot still starts."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, told.set)
+    _on_signals(lambda *_: loop.call_soon_threadsafe(told.set))
+    try:
+        await _run_until(told, bot)
+    finally:
+        # Nothing is left to be told. Python's own answer would make a failure of the very last moment.
+        _on_signals(signal.SIG_IGN)
+
+
+async def _run_until(told: asyncio.Event, bot: Bot) -> None:
     starting = asyncio.create_task(bot.start())
     stopping = asyncio.create_task(told.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -217,6 +225,11 @@ async def _serve(bot: Bot) -> None:
     await starting
     await stopping
     await bot.stop()
+
+
+def _on_signals(answer: Callable[..., object] | signal.Handlers) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, answer)
 
 
 def _settings() -> Settings:
@@ -242,9 +255,12 @@ def _upgrade(_given: argparse.Namespace) -> int:
 def _make_ready(url: str) -> None:
     """Fill a new database; refuse one that is not what this version works with."""
     with schema.one_at_a_time(url):
+        schema.prepare(url)
         if schema.is_empty(url):
             schema.upgrade(url)
         _must_be_current(url)
+        if problem := schema.damage(url):
+            raise StorageError(problem)
 
 
 @contextmanager
@@ -363,6 +379,8 @@ def _details(event: Event) -> str:
             return f"{who.user} ({why})"
         case AttemptRefused(by=who, action=action, rule=rule):
             return f"{who.user} tried to {action} ({rule})"
+        case Questioned(by=who, question=question):
+            return f"{who.user}: {question}"
         case Withdrawn(by=who) | ApprovalTakenBack(by=who):
             return who.user
         case OrderRead(order=order):
@@ -377,7 +395,7 @@ def _details(event: Event) -> str:
             return f"{who.user} found: {FINDINGS[finding]}: {evidence}"
         case Closed(by=who, finding=finding):
             return f"{who.user} found the same: {FINDINGS[finding]}"
-        case QuorumReached() | Interrupted() | _:
+        case Escalated() | QuorumReached() | Interrupted() | _:
             return ""
 
 

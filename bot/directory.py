@@ -55,6 +55,19 @@ class Directory:
                 return verdict
         return memberships[0] if memberships else self._standing(person, max_age)
 
+    def possible(self, names: Iterable[str], team: str) -> frozenset[str] | None:
+        """Who of a list could approve, by Slack user ID; None where that is not known of everybody."""
+        people: set[str] = set()
+        for name in names:
+            known = self._fresh(self._groups, name, FRESH) if _is_group(name) else None
+            if _is_group(name) and known is None:
+                return None
+            people |= known.value if known is not None else {name}
+        verdicts = [self._standing(Person(team, user), FRESH) for user in people]
+        if any(verdict.answer is Eligibility.CANNOT_TELL for verdict in verdicts):
+            return None
+        return frozenset(v.person.user for v in verdicts if v.answer is Eligibility.ELIGIBLE)
+
     def spelled_out(self, names: Iterable[str]) -> tuple[str, ...]:
         """The same list with people in place of on-call schedules, where it is known who that is now."""
         found: list[str] = []

@@ -50,13 +50,15 @@ SECRETS = (
     "DATABASE_URL",
     "PAGERDUTY_API_KEY",
 )
-OTHERS = ("ACCOUNTS_FILE", "APPROVAL_CHANNEL", "APPROVERS", "REQUESTERS", "PAGERDUTY_SCHEDULES")
-
-# Names that are settled but whose function is not in yet. Silence would look like success.
-NOT_YET = {
-    "ESCALATE_AFTER": "this version does not escalate",
-    "ESCALATE_TO": "this version does not escalate",
-}
+OTHERS = (
+    "ACCOUNTS_FILE",
+    "APPROVAL_CHANNEL",
+    "APPROVERS",
+    "REQUESTERS",
+    "ESCALATE_AFTER",
+    "ESCALATE_TO",
+    "PAGERDUTY_SCHEDULES",
+)
 
 # Left blank, these would fall back to something looser than whoever wrote the line had in mind.
 GUARDS = ("APPROVALS_REQUIRED", "REQUESTERS", "REQUEST_TTL", "SLACK_SIGNING_SECRET")
@@ -169,6 +171,22 @@ class Reader:
         advice = "must be a time such as 90s, 30m, 24h or 7d" + (", or 0 for never" if zero else "")
         return self._parse(name, advice, lambda text: _duration(text, zero))
 
+    def escalation(self) -> tuple[timedelta, tuple[str, ...]]:
+        """After which time a second set of people is called, and who they are; nobody when neither is
+        given."""
+        called, after = self.people("ESCALATE_TO"), self._value("ESCALATE_AFTER")
+        for name, is_given, other in (
+            ("ESCALATE_TO", bool(called), after),
+            ("ESCALATE_AFTER", bool(after), called),
+        ):
+            if other and not is_given and self._is_good(name):
+                self._wrong(name, "is missing; ESCALATE_AFTER and ESCALATE_TO need each other")
+        try:
+            return (_duration(after, zero=False), called) if after else (timedelta(), ())
+        except ValueError:
+            self._wrong("ESCALATE_AFTER", "must be a time such as 90s, 30m, 24h or 7d", after)
+            return timedelta(), ()
+
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         folded = {choice.lower(): choice for choice in choices}
         return self._parse(name, f"must be one of {', '.join(choices)}", lambda text: folded[text.lower()])
@@ -269,13 +287,8 @@ class Reader:
 
     # Judging
 
-    def refuse_what_is_not_in_yet(self) -> None:
-        for name, why in NOT_YET.items():
-            if self.is_given(name) or self._environ.get(f"{name}_FILE", "").strip():
-                self._wrong(name, f"is not available; {why}. Remove it")
-
     def refuse_misspellings(self) -> None:
-        names = [*DEFAULTS, *SECRETS, *OTHERS, *NOT_YET, *(each.name for each in self._provider_settings)]
+        names = [*DEFAULTS, *SECRETS, *OTHERS, *(each.name for each in self._provider_settings)]
         files = {f"{name}_FILE" for name in self._secret_names}
         prefixes = (*OUR_PREFIXES, *{f"{each.name.partition('_')[0]}_" for each in self._provider_settings})
         for name in sorted(self._environ):
@@ -295,6 +308,8 @@ class Reader:
             self._clash("RECONCILE_AFTER", "PROVIDER_TIMEOUT", "must be longer than")
         if settings.outbox_retry_max < settings.outbox_retry_min:
             self._clash("OUTBOX_RETRY_MAX", "OUTBOX_RETRY_MIN", "must not be shorter than")
+        if settings.escalate_to and settings.escalate_after >= settings.request_ttl:
+            self._clash("ESCALATE_AFTER", "REQUEST_TTL", "is too late: it must be shorter than")
         self._check_accounts(settings)
         if self._is_good("APPROVERS", "REQUESTERS", "APPROVALS_REQUIRED"):
             needed = approvers_needed(settings.approvers, settings.requesters, settings.approvals_required)

@@ -43,6 +43,15 @@ class Duplicate(Refused):
         self.request_id = request_id
 
 
+class AskedBefore(Refused):
+    """The same order was asked for before, and that ended in a way to know about. Not final: whoever
+    has been told may ask all the same."""
+
+    def __init__(self, request_id: str, advice: str) -> None:
+        super().__init__("asked_before", advice)
+        self.request_id = request_id
+
+
 class Conflict(Exception):
     """Somebody else saved the request in between; the whole unit of work is to be repeated."""
 

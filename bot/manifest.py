@@ -28,5 +28,6 @@ def render(source: Path, *, as_json: bool = False, url: str | None = None) -> st
 def _over_http(manifest: dict[str, Any], url: str) -> None:
     manifest["settings"]["socket_mode_enabled"] = False
     manifest["settings"]["interactivity"]["request_url"] = url
+    manifest["settings"]["event_subscriptions"]["request_url"] = url
     for command in manifest["features"]["slash_commands"]:
         command["url"] = url

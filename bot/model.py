@@ -83,6 +83,15 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """Somebody does not approve any more. A click of theirs that is older than this must not count."""
+
+    by: Person
+    clicked: str
+    """When, by Slack's clock: the one that also says when they clicked to approve."""
+
+
+@dataclass(frozen=True, slots=True)
 class Permit:
     """The right to send one cancel. Written before anything leaves; never used twice."""
 
@@ -91,6 +100,15 @@ class Permit:
     at: datetime
     order: OrderState
     """The look-up the permit rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQuestion:
+    """What somebody who may approve wants to know first. It is answered in the thread, among people."""
+
+    by: Person
+    question: str
+    at: datetime
 
 
 class Finding(StrEnum):
@@ -154,6 +172,13 @@ class Request:
     ended_at: datetime | None = None
     closing: Closing | None = None
     """What people found out where the bot could not; it says nothing about the provider's answer."""
+    taken_back: tuple[TakenBack, ...] = ()
+    """The last time that each of these people took an approval back."""
+    escalation: tuple[str, ...] = ()
+    """Who is called as well, and may decide from then on, if it still waits at `escalate_at`."""
+    escalate_at: datetime | None = None
+    escalated: bool = False
+    questions: tuple[OpenQuestion, ...] = ()
 
     @property
     def lane(self) -> str:
@@ -166,12 +191,21 @@ class Request:
         return self.id[:8]
 
     @property
+    def may_decide(self) -> tuple[str, ...]:
+        """Slack user and user group IDs of those who may approve, deny and close it."""
+        called = self.escalation if self.escalated else ()
+        return (*self.approvers, *(one for one in called if one not in self.approvers))
+
+    @property
     def counted(self) -> tuple[Approval, ...]:
         """The approvals that count towards the quorum."""
         return tuple(a for a in self.approvals if a.verified)
 
     def approval_of(self, person: Person) -> Approval | None:
         return next((a for a in self.approvals if a.by == person), None)
+
+    def taken_back_by(self, person: Person) -> TakenBack | None:
+        return next((one for one in self.taken_back if one.by == person), None)
 
 
 def reference_key(provider: str, account: str, reference: str) -> str:
@@ -189,8 +223,11 @@ def order_key(request: Request) -> str | None:
 def digest(request: Request) -> str:
     """What an approval is bound to: everything the approver was shown, as one SHA-256."""
     order = request.order
+    # Left out where there is none: a digest from before there was escalation stays what it was.
+    called = {"escalation": [request.escalation, _iso(request.escalate_at)]} if request.escalation else {}
     return _sha256(
-        {
+        called
+        | {
             "schema": 1,
             "operation": "cancel",
             "request": request.id,
@@ -208,6 +245,10 @@ def digest(request: Request) -> str:
             "approvers": request.approvers,
         }
     )
+
+
+def _iso(at: datetime | None) -> str:
+    return at.isoformat() if at else ""
 
 
 def closing_digest(request: Request) -> str:
@@ -238,12 +279,31 @@ class Approve:
     digest: str
     """Of the card that was clicked."""
     verdict: Verdict
+    clicked: str = ""
+    """Slack's time of the click; empty where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Not approve any more. Nobody has to be an approver still to do so."""
+
+    by: Person
+    clicked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Deny:
     by: Person
     reason: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Ask the requester something. It decides nothing, and the clock keeps running."""
+
+    by: Person
+    question: str
     verdict: Verdict
 
 
@@ -255,6 +315,11 @@ class Withdraw:
 @dataclass(frozen=True, slots=True)
 class Expire:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """It has waited long enough: call the people who are named for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,9 +408,12 @@ class Hold:
 
 Command = (
     Approve
+    | TakeBack
     | Deny
+    | Question
     | Withdraw
     | Expire
+    | Escalate
     | RecordOrder
     | Judge
     | TakePermit
@@ -377,6 +445,8 @@ class Requested:
     approvers: tuple[str, ...]
     expires_at: datetime
     account_name: str = ""
+    escalation: tuple[str, ...] = ()
+    escalate_at: datetime | None = None
     kind: Literal["requested"] = "requested"
 
 
@@ -412,6 +482,14 @@ class ApprovalVoided:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalTakenBack:
+    by: Person
+    clicked: str = ""
+    """Slack's time of the click."""
+    kind: Literal["approval_taken_back"] = "approval_taken_back"
+
+
+@dataclass(frozen=True, slots=True)
 class QuorumReached:
     kind: Literal["quorum_reached"] = "quorum_reached"
 
@@ -424,6 +502,13 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Questioned:
+    by: Person
+    question: str
+    kind: Literal["questioned"] = "questioned"
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     by: Person
     kind: Literal["withdrawn"] = "withdrawn"
@@ -432,6 +517,13 @@ class Withdrawn:
 @dataclass(frozen=True, slots=True)
 class Expired:
     kind: Literal["expired"] = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Escalated:
+    """Those in `Requested.escalation` may decide as well from now on."""
+
+    kind: Literal["escalated"] = "escalated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,10 +613,13 @@ Event = (
     | Approved
     | ApprovalVerified
     | ApprovalVoided
+    | ApprovalTakenBack
     | QuorumReached
     | Denied
+    | Questioned
     | Withdrawn
     | Expired
+    | Escalated
     | Held
     | Permitted
     | Answered

@@ -8,39 +8,41 @@ update, and an old picture never overwrites a newer one.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
-from bot.announce import OUTCOMES, Kind
-from bot.blocks.cards import Message, approval_card
+from bot.delivery import (
+    LONGEST_SILENCE,
+    Delivery,
+    Pace,
+    Paint,
+    Silenced,
+    Silences,
+    an_empty_home,
+    may_be_there,
+)
 from bot.errors import StorageError
 from bot.logs import get_logger
-from bot.model import Request
-from bot.slack import BAD_PAYLOAD, GONE_ERRORS, UNREACHABLE, Slack, SlackProblem
+from bot.slack import UNREACHABLE, Slack, SlackProblem
 from bot.store import Store, Unit
-from bot.store.tables import CardRow, MessageRow
+from bot.store.tables import MessageRow
 from providers.contract import Facts
 
 log = get_logger(__name__)
 
-AT_ONCE = 8
-WHISPER_LIFE = timedelta(minutes=10)
-"""A private answer that comes later than this confuses more than it tells."""
+AT_ONCE = 32
+AT_ONCE_PER_TARGET = 4
+"""So that a channel with a long queue does not hold up the others: its messages wait for their turn."""
 NOTE_AGAIN = 1.0
 """Seconds between two attempts to write down what Slack has taken."""
-LEFT = frozenset({"channel_not_found", "user_not_found", "user_disabled"})
-"""What Slack says about a direct message to somebody who is not there any more."""
-EVENT_TYPE = "order_cancellation"
-
-
-class Pace(Protocol):
-    async def turn(self, channel: str) -> None:
-        """Return when one more message may be posted to `channel`."""
-        ...
+PASSING = 3
+"""Failures of one message in a row that are nobody's concern yet."""
+CLOSED = UNREACHABLE | {"is_inactive"}
+"""Slack's answers that do not change until somebody does something about the channel; those that begin
+with `restricted_action` are others."""
 
 
 class SlackPace:
@@ -67,6 +69,11 @@ class Retry:
         wait: timedelta = self.first * 2 ** min(tries, 20)
         return min(wait, self.longest) * random.uniform(1.0, 1.25)  # noqa: S311
 
+    @property
+    def most(self) -> timedelta:
+        """Nothing waits longer than this."""
+        return max(self.longest * 1.25, LONGEST_SILENCE)
+
 
 class Outbox:
     def __init__(
@@ -78,69 +85,111 @@ class Outbox:
         pace: Pace,
         clock: Callable[[], datetime],
         idle: float = 30.0,
+        home: Paint = an_empty_home,
     ) -> None:
-        """`idle`: seconds after which the database is read again even if nobody woke us."""
+        """`idle`: seconds after which the database is read again even if nobody woke us. `home`: what
+        somebody's App Home is to show."""
         self._store = store
-        self._slack = slack
-        self._facts = facts
+        self._delivery = Delivery(store, slack, facts, pace, clock, self._write, Silences(clock), home)
         self._retry = retry
-        self._pace = pace
         self._clock = clock
         self._idle = idle
         self._wake = asyncio.Event()
-        self._under_way: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.problem = ""
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """What is under way, by lane."""
+        self._targets: Counter[str] = Counter()
+        self._silenced: dict[str, datetime] = {}
+        """Lanes whose next message waits because Slack asked for silence where it goes."""
+        self._look_first: set[int] = set()
+        """Messages that Slack may have taken although nobody noted it."""
+        self._refused: dict[str, str] = {}
+        """Why Slack does not take what is next in a lane."""
+
+    @property
+    def problem(self) -> str:
         """Why Slack does not take messages at the moment: for `/readyz`."""
+        reasons = ", ".join(sorted(set(self._refused.values())))
+        return f"Slack does not take messages ({reasons})" if reasons else ""
 
     def wake(self) -> None:
         self._wake.set()
 
     async def run(self) -> None:
-        """Deliver what is owed, for ever."""
-        while True:
-            self._wake.clear()
-            # What was under way before the read may look undelivered in it and be delivered by now.
-            busy = set(self._under_way)
-            waiting = await self._store.read(lambda unit: unit.owed())
-            now = self._clock()
-            free = [message for message in waiting if message.lane not in busy]
-            for message in free:
-                if message.due <= now and len(self._tasks) < AT_ONCE:
-                    self._start(message)
-            await self._sleep([message.due for message in free if message.due > now], now)
+        """Deliver what is owed, for ever. May be cancelled and begun again at any time; what was under
+        way then ends by itself, or by `drain`."""
+        try:
+            await self._recall()
+            while True:
+                self._wake.clear()
+                # What was under way before the read may look undelivered in it and be delivered by now.
+                busy = set(self._tasks)
+                now, owed = await self._store.read(lambda unit: (unit.now, unit.owed()))
+                await self._sleep(self._start_what_is_due([m for m in owed if m.lane not in busy], now))
+        finally:
+            self._refused.clear()  # whoever delivers from now on knows better
 
     async def drain(self, grace: float) -> None:
-        """Let deliveries that are under way end."""
+        """Give deliveries that are under way `grace` seconds to end. What is cut off then is owed still."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
+            await asyncio.wait(self._tasks.values(), timeout=grace)
+        cut_off = list(self._tasks.values())
+        for task in cut_off:
+            task.cancel()
+        await asyncio.gather(*cut_off, return_exceptions=True)
+
+    async def _recall(self) -> None:
+        """What is first in its lane may have been under way when it was last delivered from here, or from
+        a process that died; what is behind it was not."""
+        for message in await self._store.read(lambda unit: unit.owed()):
+            self._look_first.add(message.id or 0)
+            if message.problem:
+                self._complain(message, message.problem, message.tries)
+
+    def _start_what_is_due(self, owed: list[MessageRow], now: datetime) -> float:
+        """Returns the seconds until the next is due."""
+        wait = self._idle
+        for message in owed:
+            seconds = self._wait(message, now).total_seconds()
+            if seconds > 0:
+                wait = min(wait, seconds)
+            elif len(self._tasks) < AT_ONCE and self._targets[message.target] < AT_ONCE_PER_TARGET:
+                self._start(message)
+        return wait
+
+    def _wait(self, message: MessageRow, now: datetime) -> timedelta:
+        silenced = self._silenced.get(message.lane)
+        wait = max(message.due - now, silenced - self._clock() if silenced else timedelta(0))
+        return wait if wait <= self._retry.most else timedelta(0)  # the clock was set back
 
     def _start(self, message: MessageRow) -> None:
-        self._under_way.add(message.lane)
         task = asyncio.create_task(self._deliver(message), name=f"deliver {message.kind} {message.id}")
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._done(message.lane, done))
+        self._tasks[message.lane] = task
+        self._targets[message.target] += 1
+        task.add_done_callback(lambda done: self._done(message, done))
 
-    def _done(self, lane: str, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(lane)
-        self._tasks.discard(task)
+    def _done(self, message: MessageRow, task: asyncio.Task[None]) -> None:
+        del self._tasks[message.lane]
+        self._targets[message.target] -= 1
         if not task.cancelled() and (problem := task.exception()):
-            log.error("delivery_failed", lane=lane, exc_info=problem)
+            log.error("delivery_failed", lane=message.lane, exc_info=problem)
         self.wake()
 
-    async def _sleep(self, later: list[datetime], now: datetime) -> None:
+    async def _sleep(self, seconds: float) -> None:
         """Until something new is owed, a delivery ends, or a postponed message is due again."""
-        wait = min([(due - now).total_seconds() for due in later], default=self._idle)
         try:
-            async with asyncio.timeout(min(wait, self._idle)):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             return
 
     async def _deliver(self, message: MessageRow) -> None:
         identity = message.id or 0
+        self._silenced.pop(message.lane, None)
         try:
-            await self._send(message)
+            await self._delivery.send(message, identity in self._look_first)
+        except Silenced as told:
+            self._silenced[message.lane] = told.until
+            return
         except SlackProblem as problem:
             await self._later(message, problem)
             return
@@ -148,17 +197,24 @@ class Outbox:
             log.exception("delivery_failed", kind=message.kind, request=message.request_id)
             await self._later(message, SlackProblem(type(problem).__name__))
             return
-        self.problem = ""
+        self._refused.pop(message.lane, None)
         await self._write(lambda unit: unit.delivered(identity))
+        self._look_first.discard(identity)
 
     async def _later(self, message: MessageRow, problem: SlackProblem) -> None:
-        wait = problem.retry_after or self._retry.after(message.tries)
-        if problem.is_auth or problem.code in UNREACHABLE or message.tries >= 3:
-            self.problem = f"Slack does not take messages ({problem.code})"
+        if may_be_there(problem):
+            self._look_first.add(message.id or 0)
+        self._complain(message, problem.code, message.tries)
         log.warning("delivery_postponed", kind=message.kind, request=message.request_id, why=problem.code)
-        due = self._clock() + wait
+        wait = problem.retry_after or self._retry.after(message.tries)
         identity = message.id or 0
-        await self._write(lambda unit: unit.postpone(identity, due, problem.code))
+        await self._write(lambda unit: unit.postpone(identity, unit.now + wait, problem.code))
+
+    def _complain(self, message: MessageRow, code: str, tries: int) -> None:
+        if code in CLOSED or code.startswith("restricted_action"):
+            self._refused[message.lane] = f"{code}: {message.target}"
+        elif SlackProblem(code).is_auth or tries >= PASSING:
+            self._refused[message.lane] = code
 
     async def _write(self, work: Callable[[Unit], None]) -> None:
         """Write down what Slack has taken or refused, for as long as it takes: until then the lane is
@@ -169,120 +225,3 @@ class Outbox:
             except StorageError as problem:
                 log.error("delivery_not_noted", why=problem.advice)
                 await asyncio.sleep(NOTE_AGAIN)
-
-    async def _send(self, message: MessageRow) -> None:
-        body: dict[str, Any] = json.loads(message.body) if message.body else {}
-        match Kind(message.kind):
-            case Kind.CARD:
-                await self._paint(message.request_id or "")
-            case Kind.REPLY:
-                await self._reply(message, body)
-            case Kind.DIRECT:
-                await self._direct(message, body)
-            case Kind.WHISPER:
-                await self._whisper(message, body)
-
-    async def _paint(self, request_id: str) -> None:
-        """Post or update the card, from the request as it is now."""
-        request, card, last, head = await self._store.read(
-            lambda unit: (
-                unit.request(request_id),
-                unit.card(request_id),
-                unit.last_owed_card(request_id),
-                str(unit.head()),
-            )
-        )
-        if request is None:
-            return
-        message = approval_card(request, self._facts[request.provider])
-        metadata = _metadata(request, head)
-        try:
-            await self._show(request, card, message, metadata)
-        except SlackProblem as problem:
-            if problem.code not in BAD_PAYLOAD:
-                raise
-            log.error("card_rejected_by_slack", request=request_id, why=problem.code)
-            await self._show(request, card, _plain(message), metadata)
-        await self._write(lambda unit: unit.covered(request_id, last))
-
-    async def _show(
-        self, request: Request, card: CardRow | None, message: Message, metadata: dict[str, Any] | None
-    ) -> None:
-        if card is not None:
-            try:
-                await self._slack.update(
-                    card.channel, card.ts, message.text, blocks=message.blocks, metadata=metadata
-                )
-                return
-            except SlackProblem as problem:
-                if problem.code not in GONE_ERRORS:
-                    raise
-                # Somebody deleted the card. The request still needs one.
-        await self._pace.turn(request.channel)
-        channel, ts = await self._slack.post(
-            request.channel, message.text, blocks=message.blocks, metadata=metadata
-        )
-        await self._write(lambda unit: unit.set_card(request.id, channel, ts))
-
-    async def _reply(self, message: MessageRow, body: Mapping[str, Any]) -> None:
-        request_id = message.request_id or ""
-        request, card, head = await self._store.read(
-            lambda unit: (unit.request(request_id), unit.card(request_id), str(unit.head()))
-        )
-        metadata = None
-        if request is not None and body.get("outcome"):
-            metadata = _metadata(request, head)
-        await self._say(message.target, body, card.ts if card is not None else None, metadata)
-
-    async def _direct(self, message: MessageRow, body: Mapping[str, Any]) -> None:
-        try:
-            await self._say(message.target, body)
-        except SlackProblem as problem:
-            if problem.code not in LEFT:
-                raise
-            # Nobody reads it any more, and it is in the thread of the card as well.
-            log.warning("direct_message_dropped", request=message.request_id, why=problem.code)
-
-    async def _say(
-        self,
-        target: str,
-        body: Mapping[str, Any],
-        thread: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        """Post a text with its blocks, or without them if Slack does not take those: a message that
-        can never be posted would hold back everything behind it."""
-        await self._pace.turn(target)
-        try:
-            await self._slack.post(
-                target, body["text"], blocks=body["blocks"], thread=thread, metadata=metadata
-            )
-        except SlackProblem as problem:
-            if problem.code not in BAD_PAYLOAD:
-                raise
-            log.error("message_rejected_by_slack", target=target, why=problem.code)
-            await self._slack.post(target, body["text"], thread=thread, metadata=metadata)
-
-    async def _whisper(self, message: MessageRow, body: Mapping[str, Any]) -> None:
-        if self._clock() - message.created_at > WHISPER_LIFE:
-            return
-        try:
-            await self._slack.whisper(message.target, body["user"], body["text"])
-        except SlackProblem as problem:
-            if problem.code not in UNREACHABLE:
-                raise
-            await self._slack.post(body["user"], body["text"])
-
-
-def _plain(message: Message) -> Message:
-    """The same in the simplest block there is: better a card without buttons than none."""
-    text = message.text[:2900]
-    return Message(message.text, [{"type": "section", "text": {"type": "plain_text", "text": text}}])
-
-
-def _metadata(request: Request, head: str) -> dict[str, Any] | None:
-    """What lets an auditor, or a restored database, hold the channel against the history."""
-    if request.state not in OUTCOMES:
-        return None
-    payload = {"request_id": request.id, "state": request.state.value, "audit_head": head}
-    return {"event_type": EVENT_TYPE, "event_payload": payload}

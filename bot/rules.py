@@ -18,6 +18,7 @@ from bot.model import (
     RESULT_STATE,
     Answered,
     Approval,
+    ApprovalTakenBack,
     ApprovalVerified,
     ApprovalVoided,
     Approve,
@@ -32,6 +33,8 @@ from bot.model import (
     Denied,
     Deny,
     Eligibility,
+    Escalate,
+    Escalated,
     Event,
     Expire,
     Expired,
@@ -40,12 +43,15 @@ from bot.model import (
     Hold,
     Interrupted,
     Judge,
+    OpenQuestion,
     OrderRead,
     Permit,
     Permitted,
     Person,
     PersonCalled,
     ProposeClosing,
+    Question,
+    Questioned,
     QuorumReached,
     RecordAnswer,
     RecordFollowUp,
@@ -54,6 +60,8 @@ from bot.model import (
     Request,
     Requested,
     State,
+    TakeBack,
+    TakenBack,
     TakePermit,
     Verdict,
     Withdraw,
@@ -66,6 +74,9 @@ from providers.contract import OrderState, Outcome, Result, Standing
 MAX_ATTEMPTS = 2
 """A cancel is sent again at most once, and only after proof that the first one changed nothing."""
 
+QUESTIONS_AT_MOST = 20
+"""About one request, each of which calls the requester: enough to find out, too few to pester."""
+
 CANNOT_BE_CANCELLED = frozenset({Standing.NOT_CANCELLABLE, Standing.NOT_FOUND})
 
 
@@ -77,12 +88,18 @@ def decide(request: Request, command: Command, now: datetime) -> list[Event]:
     match command:
         case Approve():
             return _approve(request, command, now)
+        case TakeBack(by, clicked):
+            return _take_back(request, by, clicked)
         case Deny():
             return _deny(request, command, now)
+        case Question():
+            return _question(request, command, now)
         case Withdraw(by):
             return _withdraw(request, by)
         case Expire():
             return [Expired()] if request.state in BEFORE_PERMIT and now >= request.expires_at else []
+        case Escalate():
+            return [Escalated()] if _is_to_escalate(request, now) else []
         case RecordOrder(order):
             return [OrderRead(order)] if request.state is State.CHECKING else []
         case Judge(verdicts):
@@ -148,11 +165,36 @@ def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
         raise Refused(
             "old_card", "This card is out of date: the order changed. Look at the new one, then decide."
         )
+    if _is_older(command.clicked, request.taken_back_by(command.by)):
+        raise Refused(
+            "taken_back", "You took that approval back after you had clicked. Approve again if you want to."
+        )
     if request.state is State.APPROVED and not request.held:
         raise Refused("enough", "Enough people have approved this already; it is about to be cancelled.")
     verified = command.verdict.answer is Eligibility.ELIGIBLE
     approved = Approved(command.by, command.digest, verified, command.verdict.why)
     return _with_quorum(request, [approved], now)
+
+
+def _is_older(clicked: str, taken_back: TakenBack | None) -> bool:
+    """Whether a click was made before the approval was taken back, and only arrives, or arrives again,
+    after that. Both times are Slack's."""
+    if taken_back is None or not taken_back.clicked:
+        return False
+    return not clicked or float(clicked) <= float(taken_back.clicked)
+
+
+def _take_back(request: Request, by: Person, clicked: str) -> list[Event]:
+    if by.team != request.team:
+        raise Refused("outsider", "Only members of the workspace that runs this bot can decide here.")
+    if request.state not in BEFORE_PERMIT:
+        raise Refused("too_late", f"It is too late to take an approval back: {_so_far(request)}.")
+    if request.approval_of(by) is None:
+        before = request.taken_back_by(by)
+        if before is not None and clicked and before.clicked == clicked:
+            return []  # the same click once more
+        raise Refused("no_approval", "You have not approved this request, so there is nothing to take back.")
+    return [ApprovalTakenBack(by, clicked)]
 
 
 def _deny(request: Request, command: Deny, now: datetime) -> list[Event]:
@@ -165,16 +207,34 @@ def _deny(request: Request, command: Deny, now: datetime) -> list[Event]:
     return [Denied(command.by, command.reason)]
 
 
+def _question(request: Request, command: Question, now: datetime) -> list[Event]:
+    _may_still_decide(request, command.by, now)
+    if command.by == request.requester:
+        raise Refused("own_request", "This is your own request. Say in its thread what others should know.")
+    _must_be_approver(command.verdict, needs_certainty=False)
+    if any((one.by, one.question) == (command.by, command.question) for one in request.questions):
+        return []
+    if len(request.questions) >= QUESTIONS_AT_MOST:
+        raise Refused("too_many", "There are enough questions already. Go on in the thread of the card.")
+    return [Questioned(command.by, command.question)]
+
+
 def _withdraw(request: Request, by: Person) -> list[Event]:
     if by != request.requester:
         raise Refused(
-            "not_requester", "Only the person who asked can withdraw this request. You can deny it."
+            "not_requester", "Only the person who asked can withdraw this request; others can deny it."
         )
     if request.state is State.WITHDRAWN:
         return []
     if request.state not in BEFORE_PERMIT:
         raise Refused("too_late", f"It is too late to withdraw: {_so_far(request)}.")
     return [Withdrawn(by)]
+
+
+def _is_to_escalate(request: Request, now: datetime) -> bool:
+    at = request.escalate_at
+    waits = request.state is State.PENDING and not request.escalated and bool(request.escalation)
+    return waits and at is not None and at <= now < request.expires_at
 
 
 def _judge(request: Request, verdicts: Sequence[Verdict]) -> list[Event]:
@@ -374,6 +434,8 @@ def _begin(event: Requested, at: datetime, request_id: str) -> Request:
         created_at=at,
         expires_at=event.expires_at,
         account_name=event.account_name,
+        escalation=event.escalation,
+        escalate_at=event.escalate_at,
         version=1,
     )
 
@@ -389,14 +451,21 @@ def _apply(request: Request, event: Event, at: datetime) -> Request:
             return replace(request, approvals=confirmed)
         case ApprovalVoided(by, _):
             return _void(request, by)
+        case ApprovalTakenBack(by, clicked):
+            others = tuple(one for one in request.taken_back if one.by != by)
+            return replace(_void(request, by), taken_back=(*others, TakenBack(by, clicked)))
         case QuorumReached():
             return replace(request, state=State.APPROVED, held="")
         case Denied(by, reason):
             return replace(request, state=State.DENIED, decided_by=by, decision=reason)
+        case Questioned(by, question):
+            return replace(request, questions=(*request.questions, OpenQuestion(by, question, at)))
         case Withdrawn(by):
             return replace(request, state=State.WITHDRAWN, decided_by=by)
         case Expired():
             return replace(request, state=State.EXPIRED)
+        case Escalated():
+            return replace(request, escalated=True)
         case Held(why):
             return replace(request, held=why)
         case Permitted(epoch, attempt, order, _):

@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from bot.accounts_file import AccountSettings, read_accounts
-from bot.environment import DEFAULTS, NOT_YET, OTHERS, SECRETS, Reader, SettingsError, check_url
+from bot.environment import DEFAULTS, OTHERS, SECRETS, Reader, SettingsError, check_url
 from bot.on_call_settings import PagerDutySettings, read_pagerduty
 from providers.contract import Provider
 
@@ -26,7 +26,6 @@ LogFormat = Literal["auto", "console", "json"]
 
 __all__ = [
     "DEFAULTS",
-    "NOT_YET",
     "OTHERS",
     "SECRETS",
     "AccountSettings",
@@ -55,6 +54,9 @@ class Settings:
     request_ttl: timedelta
     remind_after: timedelta
     """Zero: no reminders."""
+    escalate_after: timedelta
+    escalate_to: tuple[str, ...]
+    """Who is called after that time, and may decide from then on; empty means nobody."""
     provider_timeout: timedelta
     provider_max_bytes: int
     reconcile_after: timedelta
@@ -84,6 +86,7 @@ class Settings:
         providers = read.providers(others=bool(named))
         pagerduty = read_pagerduty(read)
         on_call = pagerduty.names if pagerduty else ()
+        escalate_after, escalate_to = read.escalation()
         settings = cls(
             slack_bot_token=SecretStr(read.token("SLACK_BOT_TOKEN", "xoxb-", required=True)),
             slack_app_token=SecretStr(token) if (token := read.token("SLACK_APP_TOKEN", "xapp-")) else None,
@@ -96,6 +99,8 @@ class Settings:
             approvals_required=read.quorum(),
             request_ttl=read.duration("REQUEST_TTL"),
             remind_after=read.duration("REMIND_AFTER", zero=True),
+            escalate_after=escalate_after,
+            escalate_to=escalate_to,
             provider_timeout=read.duration("PROVIDER_TIMEOUT"),
             provider_max_bytes=read.whole("PROVIDER_MAX_BYTES", 1, 2**30),
             reconcile_after=read.duration("RECONCILE_AFTER"),
@@ -113,7 +118,6 @@ class Settings:
             other_secrets=tuple(read.other_secrets),
             warnings=tuple(read.warnings),
         )
-        read.refuse_what_is_not_in_yet()
         read.refuse_misspellings()
         read.cross_check(settings)
         if read.problems:
@@ -136,6 +140,7 @@ class Settings:
             "request_ttl": self.request_ttl.total_seconds(),
             "approval_channel": self.approval_channel,
             "accounts": [account.in_the_open(secret) for account in self.accounts],
+            "escalation": [self.escalate_after.total_seconds(), sorted(self.escalate_to)],
         }
         return hashlib.sha256(json.dumps(policy, sort_keys=True).encode()).hexdigest()[:16]
 

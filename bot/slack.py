@@ -6,6 +6,7 @@ was lost), no redirect is followed, and a rate limit comes back with its waiting
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -173,6 +174,10 @@ class Slack:
     async def update_view(self, view_id: str, view_hash: str, view: Mapping[str, Any]) -> None:
         await self._call("views.update", {"view_id": view_id, "hash": view_hash, "view": view})
 
+    async def publish_home(self, user: str, view: Mapping[str, Any]) -> None:
+        """Show `view` as somebody's App Home."""
+        await self._call("views.publish", {"user_id": user, "view": view})
+
     async def profile(self, user: str) -> Profile:
         found = _part(await self._read("users.info", {"user": user}), "user", dict)
         return Profile(
@@ -182,6 +187,15 @@ class Slack:
             is_guest=bool(found.get("is_restricted") or found.get("is_ultra_restricted")),
             is_stranger=bool(found.get("is_stranger")),
         )
+
+    async def permalink(self, channel: str, ts: str) -> str:
+        """A link to a message; empty when Slack does not give it within a second: nobody waits for it."""
+        try:
+            async with asyncio.timeout(1.0):
+                answer = await self._read("chat.getPermalink", {"channel": channel, "message_ts": ts})
+        except (SlackProblem, TimeoutError):
+            return ""
+        return str(answer.get("permalink") or "")
 
     async def user_by_email(self, email: str) -> str | None:
         """The ID of the one account with this address; None when there is none."""

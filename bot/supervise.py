@@ -12,6 +12,8 @@ log = get_logger(__name__)
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
+STEADY = 5.0
+"""Seconds after which a loop that was started again is taken for mended."""
 
 
 class Supervisor:
@@ -21,7 +23,8 @@ class Supervisor:
         self._loops: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self.failing: dict[str, str] = {}
-        """Loops whose last run failed, with the class of the failure: for `/readyz`."""
+        """Loops that failed and have not run well for a while since, with the class of the failure: for
+        `/readyz`."""
 
     def keep_running(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         self._loops.append(asyncio.create_task(self._keep(name, loop), name=name))
@@ -48,18 +51,36 @@ class Supervisor:
         pause = FIRST_PAUSE
         while True:
             started = asyncio.get_running_loop().time()
-            try:
-                await loop()
-                return
-            except Exception as problem:
-                self.failing[name] = type(problem).__name__
-                log.exception("loop_failed", loop=name)
+            await self._run(name, loop)
             lived = asyncio.get_running_loop().time() - started
             pause = FIRST_PAUSE if lived > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(pause)
-            self.failing.pop(name, None)
+
+    async def _run(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Once, until it fails. A loop that ends by itself has failed as well."""
+        well = asyncio.get_running_loop().call_later(STEADY, self.failing.pop, name, None)
+        try:
+            await loop()
+            self.failing[name] = "it ended"
+            log.error("loop_ended", loop=name)
+        except asyncio.CancelledError as problem:
+            if _is_told_to_stop():
+                raise
+            # Something that it waited for was cancelled by somebody else.
+            self.failing[name] = type(problem).__name__
+            log.exception("loop_failed", loop=name)
+        except Exception as problem:
+            self.failing[name] = type(problem).__name__
+            log.exception("loop_failed", loop=name)
+        finally:
+            well.cancel()
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (problem := task.exception()):
             log.error("task_failed", task=task.get_name(), exc_info=problem)
+
+
+def _is_told_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -17,11 +17,12 @@ from datetime import datetime, timedelta
 from bot import agenda
 from bot.agenda import Kind
 from bot.directory import Directory
-from bot.errors import ChainBroken, CountersignError
+from bot.errors import ChainBroken, CountersignError, StorageError
 from bot.logs import get_logger
 from bot.model import (
     BEFORE_PERMIT,
     CallPerson,
+    Escalate,
     Expire,
     Hold,
     Judge,
@@ -34,7 +35,7 @@ from bot.model import (
     State,
     TakePermit,
 )
-from bot.store import Store
+from bot.store import Store, Unit
 from bot.store.tables import ActionRow
 from bot.supervise import Supervisor
 from bot.workflow import Workflow
@@ -47,6 +48,8 @@ AT_ONCE = 64
 AT_ONCE_PER_PROVIDER = 8
 JUST_NOW = 15.0
 """Seconds within which Slack must have confirmed everybody before a permit is taken."""
+WRITE_AGAIN = 1.0
+"""Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
 NEVER_CONFIRMED = "The provider did not confirm or deny the cancellation in time."
 
 
@@ -116,6 +119,8 @@ class Worker:
             Kind.CANCEL: self._cancel,
             Kind.FOLLOW_UP: self._follow_up,
             Kind.REMIND: self._remind,
+            Kind.ESCALATE: self._escalate,
+            Kind.WARN: self._warn,
             Kind.EXPIRE: self._expire,
         }
 
@@ -178,10 +183,20 @@ class Worker:
             self.wake()
 
     async def _put_away(self, held: Held, again: Again) -> None:
-        if again is None:
-            await self._store.write(lambda unit: unit.finish(held.id, held.token))
-        else:
-            await self._store.write(lambda unit: unit.put_back(held.id, held.token, again))
+        """For as long as it takes: an action that is not put away is stuck until its lease is over."""
+
+        def put_away(unit: Unit) -> None:
+            if again is None:
+                unit.finish(held.id, held.token)
+            else:
+                unit.put_back(held.id, held.token, again)
+
+        while True:
+            try:
+                return await self._store.write(put_away)
+            except StorageError as problem:
+                log.error("action_not_put_away", kind=held.kind, request=held.request_id, why=problem.advice)
+                await asyncio.sleep(WRITE_AGAIN)
 
     # --- the actions ------------------------------------------------------------------------------
 
@@ -230,7 +245,7 @@ class Worker:
             after, _ = await self._workflow.load(request.id)
             return agenda.next_look(held.runs + 2, None) if after.state is State.APPROVED else None
         outcome = await self._send(request, reference, permit, asked_at)
-        after = await self._workflow.record(request.id, RecordAnswer(epoch, outcome))
+        after = await self._write_down(request.id, RecordAnswer(epoch, outcome))
         if after.state not in {State.ACCEPTED, State.UNKNOWN}:
             self._quiet_since.pop(epoch, None)
         log.info("cancel_answered", request=request.id, attempt=permit.attempt, result=outcome.result)
@@ -267,6 +282,15 @@ class Worker:
             return Outcome(Result.UNKNOWN, f"No answer from {provider.facts.label}.", "deadline")
         finally:
             self._quiet_since[permit.epoch] = self._elapsed()
+
+    async def _write_down(self, request_id: str, answer: RecordAnswer) -> Request:
+        """For as long as it takes: the provider says it once, and a look-up may tell less."""
+        while True:
+            try:
+                return await self._workflow.record(request_id, answer)
+            except StorageError as problem:
+                log.error("answer_not_written_down", request=request_id, why=problem.advice)
+                await asyncio.sleep(WRITE_AGAIN)
 
     async def _follow_up(self, held: Held) -> Again:
         """Find out, by reading only, what an accepted or unknown cancel became."""
@@ -308,6 +332,19 @@ class Worker:
     async def _remind(self, held: Held) -> Again:
         waiting = await self._workflow.remind(held.request_id)
         return self._workflow.policy.timing.remind_after * 2**held.runs if waiting else None
+
+    async def _escalate(self, held: Held) -> Again:
+        """A request that waits for something else by then is escalated when it waits for people again."""
+        after = await self._workflow.record(held.request_id, Escalate())
+        if after.escalated or after.state is not State.PENDING or after.escalate_at is None:
+            return None
+        if self._clock() >= after.expires_at:
+            return None
+        return max(after.escalate_at - self._clock(), timedelta(seconds=1))  # the clock was set back
+
+    async def _warn(self, held: Held) -> Again:
+        await self._workflow.warn(held.request_id)
+        return None
 
     async def _expire(self, held: Held) -> Again:
         after = await self._workflow.record(held.request_id, Expire())

@@ -10,11 +10,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
 from bot.directory import Directory
-from bot.errors import BadForm, CountersignError, Duplicate, Refused
+from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate, Refused
 from bot.model import (
     ENDED,
     Approve,
@@ -28,10 +29,12 @@ from bot.model import (
     Permit,
     Person,
     ProposeClosing,
+    Question,
     RecordOrder,
     Request,
     Requested,
     State,
+    TakeBack,
     Verdict,
     Withdraw,
     closing_digest,
@@ -44,6 +47,15 @@ from bot.store.chain import Head
 from providers.contract import Facts, Standing
 
 ALREADY = "You have done that already, and it counts once. The card shows what is still needed."
+WATCHED_FOR = timedelta(days=2)
+"""How long after it was opened an App Home is kept up to date."""
+WATCHERS_AT_MOST = 30
+"""App Homes that are painted after one change; the others are painted when they are opened."""
+TELL_FOR = timedelta(days=7)
+"""How long an earlier request for the same order is told to whoever asks again."""
+WORTH_KNOWING = frozenset({State.DENIED, State.CANCELLED, State.ALREADY_CANCELLED, State.REFUSED})
+A_DAY_PER_ORDER = 5
+"""Requests for one order within a day: approvers are not to be worn down."""
 OPEN_PER_REQUESTER = 20
 """Open requests one person may have: enough for a bad day, too few to wear approvers down."""
 
@@ -56,6 +68,9 @@ class Policy:
     requesters: tuple[str, ...]
     """Empty: every member of the workspace."""
     timing: agenda.Timing
+    escalate_after: timedelta = timedelta(0)
+    escalate_to: tuple[str, ...] = ()
+    """Who may decide as well when a request has waited so long; empty: nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,8 @@ class Ask:
     """The channel it was typed in; empty when it was not typed in one."""
     account: str = ""
     """Which of the provider's accounts; may be empty where there is only one."""
+    seen: str = ""
+    """The earlier request about this order that the person was told about, by its ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,10 @@ class Click:
     ts: str
     ours: bool
     """Slack says that this app posted the message."""
+    at_home: bool = False
+    """It is no message, but the clicker's own App Home."""
+    clicked: str = ""
+    """When, by Slack's clock, such as "1763683200.000100"; empty where Slack does not say."""
 
 
 class Workflow:
@@ -127,10 +148,12 @@ class Workflow:
         """Ask for a cancellation. The order is looked up next; then the approvers are asked.
 
         Raises `BadForm` for what can be corrected in the form, `Duplicate` when the order is already
-        being dealt with, `Refused` when this person may not ask.
+        being dealt with, `AskedBefore` when it ended badly before and the person does not know,
+        `Refused` when this person may not ask.
         """
         account = self._check_form(ask)
         self._may_ask(by)
+        self._can_be_approved(account, by)
         request_id = secrets.token_hex(16)
         facts = account.facts
         key = reference_key(facts.name, account.provider.account, ask.reference)
@@ -139,6 +162,7 @@ class Workflow:
             if mine := unit.request(request_id):
                 return mine  # saved already: the connection broke right after the commit
             self._not_twice(unit, key, by)
+            _not_again(unit, key, ask.seen)
             event = Requested(
                 team=self.policy.team,
                 channel=account.channel,
@@ -152,6 +176,8 @@ class Workflow:
                 approvers=account.approvers,
                 expires_at=unit.now + account.ttl,
                 account_name=account.name,
+                escalation=self.policy.escalate_to,
+                escalate_at=unit.now + self.policy.escalate_after if self.policy.escalate_to else None,
             )
             request = unit.begin(request_id, event, ask.reference)
             self._follow(unit, None, request, [event])
@@ -164,9 +190,21 @@ class Workflow:
         """Count one approval, at once or as soon as the directory has confirmed the person."""
 
         def command(request: Request) -> Command:
-            return Approve(by, click.digest, self._verdict(request, by))
+            return Approve(by, click.digest, self._verdict(request, by), click.clicked)
 
         return await self._decide(click.request_id, by, "approve", command, click)
+
+    async def take_back(self, click: Click, by: Person) -> Request:
+        """Do not approve any more, which one may until the cancel leaves. Approving again is possible."""
+        command = TakeBack(by, click.clicked)
+        return await self._decide(click.request_id, by, "take back", lambda _: command, click)
+
+    async def see(self, request_id: str, by: Person) -> Request:
+        """The request as it is now. Raises `Refused` for somebody from another workspace."""
+        request = await self._store.read(lambda unit: self._present(unit, request_id))
+        if by.team != request.team:
+            raise Refused("outsider", "Only members of the workspace that runs this bot can see the details.")
+        return request
 
     async def may_deny(self, click: Click, by: Person) -> Request:
         """The request, if `by` could deny it now. Changes nothing; raises `Refused` if not."""
@@ -186,6 +224,25 @@ class Workflow:
             return Deny(by, reason, self._verdict(request, by))
 
         return await self._decide(request_id, by, "deny", command, None)
+
+    async def may_question(self, click: Click, by: Person) -> Request:
+        """The request, if `by` could ask something about it now. Changes nothing; raises `Refused` if not."""
+
+        def look(unit: Unit) -> Request:
+            request = self._present(unit, click.request_id)
+            decide(request, Question(by, "", self._verdict(request, by)), unit.now)
+            return request
+
+        return await self._store.read(look)
+
+    async def question(self, request_id: str, by: Person, question: str) -> Request:
+        """Ask the requester something, in the thread of the card. Decides nothing."""
+
+        def command(request: Request) -> Command:
+            _check_words("question", question, request, self.facts(request))
+            return Question(by, question, self._verdict(request, by))
+
+        return await self._decide(request_id, by, "question", command, None)
 
     async def withdraw(self, request_id: str, by: Person, click: Click | None = None) -> Request:
         """Take one's own request back."""
@@ -225,6 +282,16 @@ class Workflow:
 
         return await self._decide(click.request_id, by, "confirm closing", command, click)
 
+    async def refuse(self, click: Click | None, channel: str, by: Person, problem: CountersignError) -> None:
+        """Owe somebody whose click did not count the reason, and who can do what they wanted."""
+
+        def answer(unit: Unit) -> None:
+            request = unit.request(click.request_id) if click and isinstance(problem, Refused) else None
+            shown = self._by_name(request) if request and request.team == by.team else None
+            _owe(unit, announce.refusal(channel, by, problem, shown))
+
+        await self._store.write(answer)
+
     async def whisper(self, channel: str, person: Person, text: str) -> None:
         """Owe one person a private answer."""
         await self._store.write(lambda unit: _owe(unit, announce.whisper(channel, person, text)))
@@ -246,6 +313,35 @@ class Workflow:
             else ("There is no request with that ID. `/cancel-order mine` lists yours.")
         )
         raise Refused("no_such_request", advice)
+
+    async def ended(self, request_id: str) -> Request:
+        """A request that has ended. Raises `Refused` for any other."""
+
+        def look(unit: Unit) -> Request:
+            request = self._present(unit, request_id)
+            if request.state not in ENDED:
+                raise Refused("not_ended", "This request has not ended.")
+            return request
+
+        return await self._store.read(look)
+
+    async def home_opened(self, person: Person) -> None:
+        """Somebody looks at the App Home: paint it, and keep it up to date for a while."""
+
+        def note(unit: Unit) -> None:
+            unit.home_opened(str(person))
+            _owe(unit, announce.home(person))
+
+        await self._store.write(note)
+
+    def may_decide(self, request: Request, person: Person) -> bool:
+        """Whether `person` may approve it as far as is known; who cannot be asked about may."""
+        return self._verdict(request, person).answer is not Eligibility.NOT_ELIGIBLE
+
+    async def card_of(self, request_id: str) -> tuple[str, str] | None:
+        """Channel and timestamp of a request's card; None while it is not posted."""
+        card = await self._store.read(lambda unit: unit.card(request_id))
+        return None if card is None else (card.channel, card.ts)
 
     async def mine(self, by: Person) -> list[Request]:
         return await self._store.read(lambda unit: unit.requests(requester=str(by), limit=20))
@@ -301,10 +397,21 @@ class Workflow:
             request = self._present(unit, request_id)
             if request.state not in {State.PENDING, State.NEEDS_PERSON}:
                 return False
-            _owe(unit, announce.reminder(request, self.facts(request)))
+            _owe(unit, announce.reminder(self._by_name(request), self.facts(request)))
             return True
 
         return await self._store.write(remind)
+
+    async def warn(self, request_id: str) -> None:
+        """Owe a last call, if somebody can still do something about a request that is about to expire."""
+
+        def warn(unit: Unit) -> None:
+            request = self._present(unit, request_id)
+            waits = request.state in {State.PENDING, State.APPROVED}
+            if waits and unit.now < request.expires_at:
+                _owe(unit, announce.last_call(self._by_name(request), self.facts(request)))
+
+        await self._store.write(warn)
 
     # --- load, decide, save, announce -------------------------------------------------------------
 
@@ -346,8 +453,16 @@ class Workflow:
     def _follow(self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]) -> None:
         for work in agenda.due(before, after, events, unit.now, self.policy.timing):
             unit.schedule(work.kind, after.id, work.lane, work.at)
-        for message in announce.owed(before, after, events, self.facts(after)):
+        for message in announce.owed(before, self._by_name(after), events, self.facts(after)):
             _owe(unit, message)
+        for watcher in unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST):
+            _owe(unit, announce.home(watcher))
+
+    def _by_name(self, request: Request) -> Request:
+        """With whoever is on call now in place of the schedules, as far as that is known: a schedule
+        cannot be mentioned."""
+        approvers = self._directory.spelled_out(request.approvers)
+        return replace(request, approvers=approvers)
 
     def _present(self, unit: Unit, request_id: str) -> Request:
         request = unit.request(request_id)
@@ -361,10 +476,12 @@ class Workflow:
 
     def approvers_of(self, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The list frozen into a request, and the present one. Who is to count must be on both."""
+        frozen = request.may_decide
         try:
-            return request.approvers, self.account(request).approvers
+            present = self.account(request).approvers
         except CountersignError:
-            return request.approvers, request.approvers
+            return frozen, frozen
+        return frozen, (*present, *self.policy.escalate_to) if request.escalated else present
 
     def _chosen(self, ask: Ask) -> Account:
         names = self.accounts.names_of(ask.provider)
@@ -405,6 +522,18 @@ class Workflow:
         if verdict.answer is Eligibility.NOT_ELIGIBLE:
             raise Refused("not_requester", "You are not among the people who may ask for a cancellation.")
 
+    def _can_be_approved(self, account: Account, by: Person) -> None:
+        """Refuse at once what could never get its approvals. Who is not known may be eligible."""
+        possible = self._directory.possible(account.approvers, self.policy.team)
+        if possible is None or len(possible - {by.user}) >= account.quorum:
+            return
+        left = len(possible - {by.user})
+        raise Refused(
+            "no_quorum",
+            f"{account.quorum} people have to approve, and besides you only {left} of the approvers could: "
+            "the others are deactivated, guests, bots or from outside. Whoever runs the bot can add some.",
+        )
+
     def _not_twice(self, unit: Unit, key: str, by: Person) -> None:
         if existing := unit.open_request_for(key):
             raise Duplicate(
@@ -417,6 +546,20 @@ class Workflow:
             raise Refused(
                 "too_many", f"You have {mine} open requests. Wait for some of them, or withdraw some."
             )
+
+
+def _not_again(unit: Unit, key: str, seen: str) -> None:
+    """What became of earlier requests for this order is said before approvers are asked once more."""
+    earlier = unit.requests_for(key, since=unit.now - TELL_FOR)
+    lately = [one for one in earlier if one.created_at > unit.now - timedelta(days=1)]
+    if len(lately) >= A_DAY_PER_ORDER:
+        raise Refused(
+            "asked_too_often",
+            f"This order has been asked for {len(lately)} times within a day. Talk to the approvers first.",
+        )
+    told = next((one for one in earlier if one.state in WORTH_KNOWING), None)
+    if told is not None and told.id != seen:
+        raise AskedBefore(told.id, f"This order was asked for before, in request {told.short_id}.")
 
 
 def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
@@ -435,6 +578,8 @@ def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
 def _same_card(unit: Unit, request: Request, click: Click) -> None:
     """A click counts only on the card itself, where it was posted."""
     card = unit.card(request.id)
+    if click.at_home:
+        return  # nobody else sees it, and Slack vouches for whose it is
     if card is None and click.ours and click.channel == request.channel:
         # Posted, and the process died before its place was written down. Slack vouches for it.
         unit.set_card(request.id, click.channel, click.ts)

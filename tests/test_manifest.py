@@ -26,6 +26,7 @@ SCOPE_OF = {
     "auth.test": (),
     "apps.connections.open": (),
     "bots.info": ("users:read",),
+    "chat.getPermalink": (),
     "chat.postEphemeral": ("chat:write",),
     "chat.postMessage": ("chat:write",),
     "chat.update": ("chat:write",),
@@ -35,6 +36,7 @@ SCOPE_OF = {
     "users.info": ("users:read",),
     "users.lookupByEmail": ("users:read.email",),
     "views.open": (),
+    "views.publish": (),
     "views.update": (),
 }
 # Slash commands and shortcuts: docs.slack.dev/reference/scopes/commands
@@ -171,6 +173,7 @@ def test_with_a_url_slack_reaches_the_bot_over_http(
     wanted = f"https://bot.example.com{PATH}"
     assert found["settings"].pop("socket_mode_enabled") is False
     assert found["settings"]["interactivity"].pop("request_url") == wanted
+    assert found["settings"]["event_subscriptions"].pop("request_url") == wanted
     assert [command.pop("url") for command in found["features"]["slash_commands"]] == [wanted]
     rest = manifest_without_socket_mode()
     assert found == rest

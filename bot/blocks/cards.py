@@ -1,4 +1,8 @@
-"""The message approvers vote on, from the first look-up to the outcome."""
+"""The message approvers vote on, from the first look-up to the outcome.
+
+Made for a phone at night: the risk first, at most eight short lines, then the buttons. Whatever is longer
+is behind *Details* (`bot/blocks/details.py`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,6 @@ from bot.blocks.text import (
     mention,
     plain,
     plain_text,
-    quote,
     section,
     sentence,
     when,
@@ -23,34 +26,39 @@ from bot.blocks.text import (
 from bot.blocks.words import (
     CLOSE,
     FINDINGS,
-    approvals,
+    account_of,
+    all_warnings,
     explanation,
     found_by_people,
     label,
     listing,
     missing,
+    named,
     now,
     order_facts,
     order_status,
     people,
+    questions,
     tally,
     the_order,
     the_order_plain,
     word,
 )
 from bot.model import BEFORE_PERMIT, Approval, Closing, Request, State, closing_digest, digest
-from providers.contract import Facts, OrderState, Standing
+from providers.contract import Facts, OrderState
 
-WARNINGS_AT_MOST = 8
+REASON_SHOWN = 150
+WARNING_SHOWN = 200
+FACTS_SHOWN = 3
+FACT_SHOWN = 60
 CONFIRM_MAX = 300
 CANNOT_BE_UNDONE = "Cannot be undone."
 
 _BUTTON = re.compile(r"([0-9A-Za-z_-]{1,64})(?::([0-9a-f]{64}))?", re.ASCII)
-_SCHEME = re.compile(r"https?://", re.ASCII)
 
 _SIGNS = {
     State.CHECKING: ":mag:",
-    State.PENDING: ":raised_hand:",
+    State.PENDING: ":warning:",
     State.APPROVED: ":hourglass_flowing_sand:",
     State.EXECUTING: ":hourglass_flowing_sand:",
     State.ACCEPTED: ":hourglass_flowing_sand:",
@@ -75,13 +83,14 @@ def approval_card(request: Request, facts: Facts) -> Message:
     """The one message about a request. The same records give the same card."""
     parts = [
         section(f"{_headline(request, facts)}\n{_wish(request, facts)}", ids.HEAD),
-        section(quote(request.reason), ids.QUOTED_REASON),
+        section(f"> {literal(request.reason, REASON_SHOWN)}", ids.QUOTED_REASON),
         _order(request, facts),
         _consequence(request, facts),
         _explanation(request, facts),
         _approvals(request),
+        _row(ids.BUTTONS, _to_decide(request, facts)),
+        _row(ids.MORE_BUTTONS, _other_buttons(request, facts)),
         context(_foot(request), ids.FOOT),
-        _buttons(request, facts),
     ]
     return Message(_in_words(request, facts), [part for part in parts if part])
 
@@ -102,8 +111,8 @@ def _headline(request: Request, facts: Facts) -> str:
         case State.CHECKING:
             says = f"*Looking the order up at {at} …*"
         case State.PENDING:
-            more = "more " if request.counted else ""
-            says = f"*Waiting for {approvals(missing(request)).replace(' ', f' {more}', 1)}*"
+            undone = "" if facts.reversible else " and cannot be undone"
+            says = f"*This cancels an order{undone}.* {tally(request)} approvals so far."
         case State.APPROVED if request.held:
             says = f"*On hold:* {sentence(literal(request.held))} Nothing is sent meanwhile."
         case State.APPROVED:
@@ -116,59 +125,49 @@ def _headline(request: Request, facts: Facts) -> str:
 
 
 def _wish(request: Request, facts: Facts) -> str:
-    asks = "asks" if request.state in BEFORE_PERMIT else "asked"
-    return f"{mention(request.requester.user)} {asks} to cancel {the_order(request, facts)}:"
+    who = mention(request.requester.user)
+    if request.state in BEFORE_PERMIT:
+        return f"{who} asks to cancel this order, because:"  # which order it is has a line of its own
+    return f"{who} asked to cancel {the_order(request, facts)}:"
 
 
 def _order(request: Request, facts: Facts) -> Block | None:
-    """Before the cancel: everything there is to decide on. Later: only which order it was."""
+    """Before the cancel: which order, and what the provider says it is. Later: as it was before."""
     order = request.order
-    if order is None:
-        return None
-    known = order_facts(order)
     if request.state in BEFORE_PERMIT:
-        text = "\n".join(filter(None, [order_status(order, facts), *_doubt(order), known]))
-    else:
-        text = f"*As it was before:* {known}" if known else ""
-    return section(text, ids.ORDER) if text else None
+        where = f", account {account_of(request)}" if request.account else ""
+        which = f"*Order:* {the_order(request, facts)}{where}"
+        return section("\n".join([which, *([_provider_says(order, facts)] if order else [])]), ids.ORDER)
+    known = order_facts(order) if order else ""
+    return section(f"*As it was before:* {known}", ids.ORDER) if known else None
 
 
-def _doubt(order: OrderState) -> list[str]:
-    if order.standing is Standing.UNREADABLE:
-        return ["Warning: nobody has seen this order. Check it yourself before you approve."]
-    if order.standing is Standing.UNCLEAR:
-        return ["Warning: it is not clear whether this order can be cancelled."]
-    return []
+def _provider_says(order: OrderState, facts: Facts) -> str:
+    known = order_facts(order, FACT_SHOWN, FACTS_SHOWN, rest="more in *Details*")
+    return " ".join(filter(None, [order_status(order, facts), known]))
 
 
 def _consequence(request: Request, facts: Facts) -> Block | None:
     if request.state not in {State.PENDING, State.APPROVED}:
         return None
-    undone = "" if facts.reversible else f" *{CANNOT_BE_UNDONE}*"
-    warnings = [*facts.warnings, *(request.order.warnings if request.order else ())]
-    lines = [f"*If cancelled:* {sentence(literal(facts.consequence))}{undone}"]
-    lines += [f"Warning: {sentence(literal(warning))}" for warning in warnings[:WARNINGS_AT_MOST]]
+    lines = [f"*If cancelled:* {sentence(literal(facts.consequence))}"]
+    if warnings := all_warnings(request, facts):
+        more = len(warnings) - 1
+        others = f" {more} more in *Details*." if more else ""
+        lines.append(f"Warning: {sentence(literal(warnings[0], WARNING_SHOWN))}{others}")
     return section("\n".join(lines), ids.CONSEQUENCE)
 
 
 def _explanation(request: Request, facts: Facts) -> Block | None:
-    text = _earlier_attempt(request) or explanation(request, facts)
+    text = explanation(request, facts)
     return section(text, ids.EXPLANATION) if text else None
-
-
-def _earlier_attempt(request: Request) -> str:
-    if request.state not in {State.PENDING, State.APPROVED} or not request.outcome:
-        return ""
-    return (
-        f"An earlier attempt did not cancel it, as far as is known. {sentence(literal(request.outcome.said))}"
-    )
 
 
 def _approvals(request: Request) -> Block | None:
     if request.state is State.PENDING:
         return section(_so_far(request), ids.APPROVALS)
-    if request.state is State.APPROVED and not request.held:
-        return None  # the first line names them
+    if request.state is State.NEEDS_PERSON or (request.state is State.APPROVED and not request.held):
+        return None  # the first line names them; where somebody has to look, *Details* does
     with_times = listing([f"{mention(a.by.user)} ({when(a.at)})" for a in request.counted])
     return section(f"*Approved by* {with_times}", ids.APPROVALS) if with_times else None
 
@@ -176,10 +175,9 @@ def _approvals(request: Request) -> Block | None:
 def _so_far(request: Request) -> str:
     so_far = listing([_approval(approval) for approval in request.approvals]) or "nobody"
     more = " more" if request.counted else ""
+    called = f" {named(request.escalation)} may decide too." if request.escalated else ""
     until = when(request.expires_at)
-    return (
-        f"*Approved so far:* {so_far}. {missing(request)}{more} needed until {until}, not from the requester."
-    )
+    return f"*Approved so far:* {so_far}. {missing(request)}{more} needed until {until}.{called}"
 
 
 def _approval(approval: Approval) -> str:
@@ -191,9 +189,10 @@ def _foot(request: Request) -> str:
     ended = request.ended_at
     parts = [
         f"Asked {when(request.created_at)}",
+        f"{questions(len(request.questions))} in the thread" if request.questions else "",
         f"Cancel started {when(permit.at)}" if permit else "",
         f"Ended {when(ended)}" if ended else "",
-        f"Account {literal(_SCHEME.sub('', request.account), 200)}" if request.account else "",
+        f"Account {account_of(request)}" if request.account and request.state not in BEFORE_PERMIT else "",
         f"Request {code(request.short_id)}",
     ]
     return " · ".join(filter(None, parts))
@@ -205,7 +204,8 @@ def _in_words(request: Request, facts: Facts) -> str:
     asks = "asks" if request.state in BEFORE_PERMIT else "asked"
     reason = f"Reason: {sentence(literal(request.reason, 600))}"
     more = reason if request.state in BEFORE_PERMIT else explanation(request, facts).replace("\n> ", " ")
-    state = f"State: {word(request.state)}{_beside_the_state(request)}."
+    risk = "" if facts.reversible or request.state not in BEFORE_PERMIT else f"{CANNOT_BE_UNDONE} "
+    state = f"{risk}State: {word(request.state)}{_beside_the_state(request)}."
     return f"{who} {asks} to cancel {the_order(request, facts)}. {state} {more}".replace("\n", " · ").rstrip()
 
 
@@ -219,17 +219,35 @@ def _beside_the_state(request: Request) -> str:
 # --- what can be pressed ----------------------------------------------------------------------------
 
 
-def _buttons(request: Request, facts: Facts) -> Block | None:
+def _row(block_id: str, buttons: list[Block]) -> Block | None:
+    return {"type": "actions", "block_id": block_id, "elements": buttons} if buttons else None
+
+
+def _to_decide(request: Request, facts: Facts) -> list[Block]:
+    """What most people come for, in a row of its own."""
     if request.state is State.NEEDS_PERSON:
-        return {"type": "actions", "block_id": ids.BUTTONS, "elements": _to_close(request, facts)}
-    if request.state not in BEFORE_PERMIT:
-        return None
-    buttons = [_withdraw(request, facts)]
-    if request.state is not State.CHECKING:
-        buttons = [_deny(request, facts), *buttons]
-    if request.state is State.PENDING or request.held:
-        buttons = [_approve(request, facts), *buttons]  # held for want of approvals, perhaps
-    return {"type": "actions", "block_id": ids.BUTTONS, "elements": buttons}
+        return _to_close(request, facts)
+    if request.state is State.PENDING or (request.state is State.APPROVED and request.held):
+        return [_approve(request, facts), _deny(request, facts)]  # held for want of approvals, perhaps
+    return [_deny(request, facts)] if request.state is State.APPROVED else []
+
+
+def _other_buttons(request: Request, facts: Facts) -> list[Block]:
+    """What else can be done in this state. *Details* always can."""
+    stop: list[Block] = []
+    if request.state in BEFORE_PERMIT:
+        if request.state is not State.CHECKING:
+            stop.append(_button(ids.ASK, "Ask a question", request.id, request, facts))
+        if request.approvals:
+            stop.append(_button(ids.TAKE_BACK, "Take back my approval", request.id, request, facts))
+        stop.append(_withdraw(request, facts))
+    return [*stop, _button(ids.DETAILS, "Details", request.id, request, facts)]
+
+
+def decision_buttons(request: Request, facts: Facts) -> list[Block]:
+    """To decide on it elsewhere than on its card."""
+    details = _button(ids.DETAILS, "Details", request.id, request, facts)
+    return [_approve(request, facts), _deny(request, facts), details]
 
 
 def _approve(request: Request, facts: Facts) -> Block:

@@ -21,8 +21,9 @@ from bot.blocks.text import (
     quote,
     section,
     sentence,
+    when,
 )
-from bot.blocks.words import FINDINGS, found, label, order_facts, the_order
+from bot.blocks.words import DENIALS, FINDINGS, found, label, order_facts, the_order
 from bot.model import Finding, Request, closing_digest, digest
 from providers.contract import Facts
 
@@ -31,6 +32,7 @@ REFERENCE_MAX = 200
 HINT_MAX = 2000
 PLACEHOLDER_MAX = 150
 OPTION_MAX = 75
+OTHER = "other"
 
 REPLACED = "What you say now takes the place of that."
 NO_PROVIDER_YET = "Order ID, number or token"
@@ -48,6 +50,8 @@ class RequestForm:
     """The channel in which the form was opened; empty where there was none."""
     account: str = ""
     """Empty where there is nothing to choose."""
+    seen: str = ""
+    """The earlier request about the same order that the person was told about."""
 
 
 def request_form(
@@ -59,10 +63,13 @@ def request_form(
     reference: str = "",
     reason: str = "",
     origin: str = "",
+    note: str = "",
+    seen: str = "",
 ) -> Block:
     """The form, filled in as far as is known. Choosing another provider builds it again.
 
-    `accounts` are those of `provider`; where there are several, one has to be chosen.
+    `accounts` are those of `provider`; where there are several, one has to be chosen. `note` stands on
+    top, as markup; `seen` is the earlier request that it tells about.
     """
     if provider is None and len(enabled) == 1:
         provider = enabled[0].name
@@ -70,11 +77,12 @@ def request_form(
     return {
         "type": "modal",
         "callback_id": ids.REQUEST_FORM,
-        "private_metadata": json.dumps({"origin": origin}),
+        "private_metadata": json.dumps({"origin": origin, "seen": seen}),
         "title": plain_text("Cancel an order"),
         "submit": plain_text("Ask for approval"),
         "close": plain_text("Close"),
         "blocks": [
+            *([section(note, ids.NOTE)] if note else []),
             _provider_input(enabled, chosen),
             *([_account_input(chosen, accounts, account)] if chosen and len(accounts) > 1 else []),
             _reference_input(chosen, reference),
@@ -93,6 +101,7 @@ def read_request_form(view: Mapping[str, Any]) -> RequestForm:
         reason=_text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value")),
         origin=_text(_metadata(view).get("origin")),
         account=_text(_mapping(_account(view).get("selected_option")).get("value")),
+        seen=_text(_metadata(view).get("seen")),
     )
 
 
@@ -193,16 +202,72 @@ def deny_form(request: Request, facts: Facts) -> Block:
             section(asked, ids.HEAD),
             section(quote(request.reason), ids.QUOTED_REASON),
             *([section(order, ids.ORDER_BLOCK)] if order else []),
-            _reason_input("", "What is wrong with it? Everybody in the channel sees this."),
+            _denial_input(),
+            {**_reason_input("", "In your own words. Everybody in the channel sees this."), "optional": True},
             context(f"One denial ends the request. Nothing is sent to {label(facts)}.", ids.FOOT),
         ],
     }
 
 
 def read_deny_form(view: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Request ID, digest of the card, reason. Never raises: what is malformed is empty."""
+    """Request ID, digest of the card, reason. Never raises: what is malformed is empty, and so is a reason
+    that was neither chosen nor written."""
     request_id, card = read_button(_metadata(view).get("button")) or ("", "")
-    return request_id, card, _text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value"))
+    chosen = _mapping(_field(view, ids.DENIAL_BLOCK, ids.DENIAL).get("selected_option")).get("value")
+    name = DENIALS.get(chosen, "") if isinstance(chosen, str) and chosen != OTHER else ""
+    written = _text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value"))
+    return request_id, card, ": ".join(filter(None, [name, written]))
+
+
+def _denial_input() -> Block:
+    options = [{"text": plain_text(what), "value": name} for name, what in DENIALS.items()]
+    # Chosen from the start, so that whoever only writes need not choose.
+    buttons = {
+        "type": "radio_buttons",
+        "action_id": ids.DENIAL,
+        "options": options,
+        "initial_option": options[-1],
+    }
+    return _input(ids.DENIAL_BLOCK, "What is wrong with it?", buttons)
+
+
+# --- asking the requester something -------------------------------------------------------------------
+
+
+def question_form(request: Request, facts: Facts) -> Block:
+    """Takes a question; says who gets it, and that it stops nothing."""
+    asked = f"{mention(request.requester.user)} asks to cancel {the_order(request, facts)}:"
+    box: Block = {
+        "type": "plain_text_input",
+        "action_id": ids.QUESTION,
+        "multiline": True,
+        "max_length": REASON_MAX,
+        "placeholder": plain_text("What do you need to know before you decide?"),
+    }
+    end = (
+        "It is posted in the thread of the card, and the person who asked is called there. The request goes "
+        f"on meanwhile and expires {when(request.expires_at)}."
+    )
+    return {
+        "type": "modal",
+        "callback_id": ids.QUESTION_FORM,
+        "private_metadata": json.dumps({"button": request.id}),
+        "title": plain_text("Ask a question"),
+        "submit": plain_text("Ask"),
+        "close": plain_text("Go back"),
+        "blocks": [
+            section(asked, ids.HEAD),
+            section(quote(request.reason), ids.QUOTED_REASON),
+            _input(ids.QUESTION_BLOCK, "Question", box),
+            context(end, ids.FOOT),
+        ],
+    }
+
+
+def read_question_form(view: Mapping[str, Any]) -> tuple[str, str]:
+    """Request ID and question. Never raises: what is malformed is empty."""
+    request_id, _ = read_button(_metadata(view).get("button")) or ("", "")
+    return request_id, _text(_field(view, ids.QUESTION_BLOCK, ids.QUESTION).get("value"))
 
 
 # --- closing one that needs a person ------------------------------------------------------------------

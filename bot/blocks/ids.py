@@ -6,8 +6,13 @@ from __future__ import annotations
 APPROVE = "approve"
 DENY = "deny"
 WITHDRAW = "withdraw"
+TAKE_BACK = "take_back"
+ASK = "ask"
 CLOSE = "close"
 CONFIRM_CLOSING = "confirm_closing"
+DETAILS = "details"
+ASK_AGAIN = "ask_again"
+START = "start"
 
 # fields of the forms: action IDs
 PROVIDER = "provider"
@@ -16,14 +21,20 @@ REFERENCE = "reference"
 REASON = "reason"
 FINDING = "finding"
 EVIDENCE = "evidence"
+QUESTION = "question"
+DENIAL = "denial"
 
 # views, and the shortcuts that open one
 REQUEST_FORM = "request_form"
 DENY_FORM = "deny_form"
+QUESTION_FORM = "question_form"
 CLOSING_FORM = "closing_form"
+DETAILS_VIEW = "details_view"
 CANCEL_AN_ORDER = "cancel_an_order"
+CANCEL_THIS_ORDER = "cancel_this_order"
 
 # blocks of the forms
+NOTE = "note"
 PROVIDER_BLOCK = "provider_block"
 REASON_BLOCK = "reason_block"
 CONSEQUENCE_BLOCK = "consequence_block"
@@ -32,6 +43,8 @@ REFERENCE_BLOCK = "reference_block"
 ACCOUNT_BLOCK = "account_block"
 FINDING_BLOCK = "finding_block"
 EVIDENCE_BLOCK = "evidence_block"
+DENIAL_BLOCK = "denial_block"
+QUESTION_BLOCK = "question_block"
 
 
 def reference_block(provider: str | None) -> str:
@@ -52,3 +65,4 @@ CONSEQUENCE = "consequence"
 APPROVALS = "approvals"
 FOOT = "foot"
 BUTTONS = "buttons"
+MORE_BUTTONS = "more_buttons"

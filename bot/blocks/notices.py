@@ -7,7 +7,18 @@ from difflib import get_close_matches
 
 from bot.blocks import ids
 from bot.blocks.cards import Message
-from bot.blocks.text import channel, code, context, literal, mention, section, sentence, when
+from bot.blocks.text import (
+    channel,
+    code,
+    context,
+    is_link,
+    literal,
+    mention,
+    quote,
+    section,
+    sentence,
+    when,
+)
 from bot.blocks.words import (
     FINDINGS,
     approvals,
@@ -24,7 +35,7 @@ from bot.blocks.words import (
     the_order,
     word,
 )
-from bot.model import BEFORE_PERMIT, ENDED, Request, State
+from bot.model import BEFORE_PERMIT, ENDED, OPEN, Request, State
 from providers.contract import Facts
 
 COMMAND = "/cancel-order"
@@ -76,7 +87,7 @@ def asked_notice(request: Request, facts: Facts) -> str:
 
 def card_call(request: Request, facts: Facts) -> str:
     """The first reply under a new card: the one time that everybody who may approve is notified."""
-    called = call(request.approvers, but=[request.requester.user])
+    called = call(request.may_decide, but=[request.requester.user])
     return (
         f"{called}Please decide whether to cancel {the_order(request, facts)}"
         f"{_what_it_is(request)}. Reason: {sentence(literal(request.reason, 150))} "
@@ -97,7 +108,7 @@ def reminder(request: Request, facts: Facts) -> str:
     if request.state is State.NEEDS_PERSON:
         return _still_needs_person(request, facts)
     done = [request.requester.user, *(a.by.user for a in request.approvals)]
-    called = call(request.approvers, but=done)
+    called = call(request.may_decide, but=done)
     needed = approvals(missing(request))
     return (
         f"{called}Reminder: the request to cancel {the_order(request, facts)} still needs {needed} "
@@ -105,9 +116,27 @@ def reminder(request: Request, facts: Facts) -> str:
     )
 
 
+def last_call(request: Request, facts: Facts) -> str:
+    """Said once, some time before a request expires, to those who can still do something about it."""
+    ends = f"expires {when(request.expires_at)}"
+    if request.state is State.APPROVED:
+        held = f" It is on hold: {sentence(literal(request.held))}" if request.held else ""
+        who = call([request.requester.user])
+        return (
+            f"{who}The request to cancel {the_order(request, facts)} {ends} and has not been sent.{held} "
+            "If it cannot be sent by then, it has to be asked for anew."
+        )
+    done = [request.requester.user, *(a.by.user for a in request.approvals)]
+    return (
+        f"{call(request.may_decide, but=done)}The request to cancel {the_order(request, facts)} {ends} and "
+        f"still needs {approvals(missing(request))} ({tally(request)} so far). Approve or deny on the card "
+        "of this thread. After that it has to be asked for anew."
+    )
+
+
 def _still_needs_person(request: Request, facts: Facts) -> str:
     done = [request.requester.user, *([request.closing.by.user] if request.closing else [])]
-    called = f"{call(request.approvers, but=done)}Reminder: {the_order(request, facts)} needs a person."
+    called = f"{call(request.may_decide, but=done)}Reminder: {the_order(request, facts)} needs a person."
     if request.closing is None:
         return f"{called} Look at it on {label(facts)}'s own pages and say on the card what you found."
     said = f"{mention(request.closing.by.user)} found: *{FINDINGS[request.closing.finding]}*."
@@ -164,6 +193,24 @@ def unknown_provider(text: str, enabled: Sequence[Facts]) -> str:
     known = f"Enabled: {listing(names_in_code)}." if enabled else "No provider is enabled."
     more = f"See {code(f'{COMMAND} help')}."
     return f"There is no provider {code(text, 60)} here.{_did_you_mean(text, names)} {known} {more}"
+
+
+def other_request(request: Request, link: str) -> str:
+    """About an earlier or present request for the order that somebody asks for: on top of their form."""
+    short = f"<{link}|request {request.short_id}>" if is_link(link) else f"request {code(request.short_id)}"
+    if request.state in OPEN:
+        return (
+            f"*This order is being dealt with already*, in {short}: {word(request.state)}. Asked by "
+            f"{mention(request.requester.user)} {when(request.created_at)}. A second request is not needed."
+        )
+    by = f" by {mention(request.decided_by.user)}" if request.decided_by else ""
+    why = f"\n{quote(request.decision)}\n" if request.decision else " "
+    proof = f"{sentence(literal(request.outcome.said))} " if request.outcome and request.outcome.said else ""
+    ended = when(request.ended_at or request.created_at)
+    return (
+        f"*This order was asked for before*, in {short}: {word(request.state)}{by}, {ended}.{why}{proof}"
+        "Send the form once more if it has to be asked again."
+    )
 
 
 def unknown_verb(text: str) -> str:

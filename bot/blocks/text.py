@@ -25,6 +25,7 @@ _EMOJI_SELECTORS = frozenset("\ufe0e\ufe0f")
 _FORMATTING = re.compile(r"(?<![^\W_])[*_~](?!\s)|(?<!\s)[*_~](?![^\W_])|`")
 _LOOK_ALIKES = {"*": "\u2217", "_": "\u02cd", "~": "\u223c", "`": "\u02cb"}
 _EMOJI_NAME = re.compile(r":(?![0-9]{1,60}:)(?=[\w+'-]{1,60}:)")
+_LINK = re.compile(r"https?://[A-Za-z0-9./:?=&_%-]{1,500}", re.ASCII)
 _SLACK_ID = re.compile(r"[A-Z0-9]{1,40}")
 
 
@@ -58,6 +59,11 @@ def quote(text: str, limit: int = QUOTE_MAX) -> str:
     short = [*lines[: _QUOTED_LINES - 1], " / ".join(lines[_QUOTED_LINES - 1 :])]
     fitted = _fit("\n".join(_unformatted(line) for line in short if line), limit - 2 * _QUOTED_LINES)
     return "\n".join(f"> {line}" for line in fitted.split("\n"))
+
+
+def is_link(text: str) -> bool:
+    """Whether it can stand as an address in markup without ending it."""
+    return bool(_LINK.fullmatch(text))
 
 
 def code(text: str, limit: int = 250) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from bot.blocks.text import literal, mention, quote, sentence
+from bot.blocks.text import literal, mention, quote, sentence, when
 from bot.blocks.words import (
     approvals,
     call,
@@ -17,9 +17,11 @@ from bot.blocks.words import (
     order_facts,
     order_status,
     tally,
+    the_order,
 )
 from bot.model import (
     Answered,
+    ApprovalTakenBack,
     ApprovalVerified,
     ApprovalVoided,
     Approved,
@@ -27,6 +29,7 @@ from bot.model import (
     Closed,
     ClosingProposed,
     Denied,
+    Escalated,
     Event,
     Expired,
     FollowedUp,
@@ -35,6 +38,7 @@ from bot.model import (
     OrderRead,
     Permitted,
     PersonCalled,
+    Questioned,
     QuorumReached,
     Request,
     Requested,
@@ -69,12 +73,18 @@ def _say(event: Event, request: Request, facts: Facts, before: Request | None) -
             return f"The approval of {mention(by.user)} is confirmed ({tally(request)})."
         case ApprovalVoided(by, why):
             return _voided(mention(by.user), why, request)
+        case ApprovalTakenBack(by):
+            return f"{mention(by.user)} took the approval back. Now {tally(request)}.{_still(request)}"
         case QuorumReached():
             return f"Quorum reached. The order is looked up once more at {label(facts)}, then cancelled."
         case Denied(by, reason):
             return f"{mention(by.user)} denied:\n{quote(reason)}\n{now(request)}. Nobody can approve it now."
+        case Questioned(by, question):
+            return _questioned(mention(by.user), question, request)
         case Withdrawn() | Expired():
             return _concluded(request, facts)
+        case Escalated():
+            return _escalated(request, facts)
         case OrderRead(order):
             return _order_read(order, request, facts, before)
         case Held(why):
@@ -84,7 +94,7 @@ def _say(event: Event, request: Request, facts: Facts, before: Request | None) -
         case Answered() | FollowedUp() | Interrupted():
             return _concluded(request, facts)
         case PersonCalled():
-            called = call(request.approvers, but=[request.requester.user])
+            called = call(request.may_decide, but=[request.requester.user])
             return f"{called}{_concluded(request, facts)}"
         case ClosingProposed():
             return f"{found(request)}Somebody else has to look as well and confirm it on the card."
@@ -96,6 +106,24 @@ def _say(event: Event, request: Request, facts: Facts, before: Request | None) -
             assert_never(event)
 
 
+def _escalated(request: Request, facts: Facts) -> str:
+    done = [request.requester.user, *(approval.by.user for approval in request.approvals)]
+    return (
+        f"{call(request.escalation, but=done)}You are called because the request to cancel "
+        f"{the_order(request, facts)} has waited since {when(request.created_at)} and still needs "
+        f"{approvals(missing(request))} until {when(request.expires_at)}. From now on you may approve or "
+        "deny it too, on the card of this thread."
+    )
+
+
+def _questioned(who: str, question: str, request: Request) -> str:
+    return (
+        f"{mention(request.requester.user)}, {who} asks:\n{quote(question)}\nPlease answer here in the "
+        "thread, or press *Withdraw* on the card. Nothing is decided by this: the request can still be "
+        f"approved until {when(request.expires_at)}."
+    )
+
+
 def _approved(who: str, verified: bool, why: str, request: Request) -> str:
     if verified:
         return f"{who} approved ({tally(request)})."
@@ -104,8 +132,14 @@ def _approved(who: str, verified: bool, why: str, request: Request) -> str:
 
 
 def _voided(who: str, why: str, request: Request) -> str:
-    needed = f" {approvals(missing(request))} still needed." if missing(request) else ""
-    return f"The approval of {who} no longer counts: {sentence(literal(why))} Now {tally(request)}.{needed}"
+    return (
+        f"The approval of {who} no longer counts: {sentence(literal(why))} Now {tally(request)}."
+        f"{_still(request)}"
+    )
+
+
+def _still(request: Request) -> str:
+    return f" {approvals(missing(request))} still needed." if missing(request) else ""
 
 
 def _order_read(order: OrderState, request: Request, facts: Facts, before: Request | None) -> str:

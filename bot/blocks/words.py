@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from bot.blocks.text import code, literal, mention, mention_group, plain, quote, sentence, when
-from bot.model import ENDED, Finding, Person, Request, State
+from bot.model import BEFORE_PERMIT, ENDED, Finding, Person, Request, State
 from providers.contract import Facts, OrderState, Result, Standing
 
 WORDS = {
@@ -41,6 +42,15 @@ _PEOPLE_FOUND = {
 }
 """The same of a closed request: that nobody takes it for the provider's word."""
 
+DENIALS = {
+    "wrong_order": "Wrong order",
+    "not_agreed": "Not agreed",
+    "too_late": "Too late to be useful",
+    "ask_first": "Ask me first",
+    "other": "Something else",
+}
+"""Reasons for a denial that are one tap on a phone. The last one has to be put into words."""
+
 CLOSE = "Close with what you found"
 """The button under a request that needs a person."""
 
@@ -50,6 +60,8 @@ EVIDENCE_MAX = 2000
 MENTIONED_AT_MOST = 100
 NAMED_AT_MOST = 15
 FACTS_AT_MOST = 8
+
+_SCHEME = re.compile(r"https?://", re.ASCII)
 
 
 def word(state: State) -> str:
@@ -111,7 +123,25 @@ def call(ids: Iterable[str], *, but: Iterable[str] = ()) -> str:
     """Mention people and user groups, so that they are notified. Ends in a space, or is empty."""
     left_out = set(but)
     called = [one for one in ids if one not in left_out][:MENTIONED_AT_MOST]
-    return "".join(f"{mention_group(one) if one.startswith('S') else mention(one)} " for one in called)
+    return "".join(f"{mention_any(one)} " for one in called)
+
+
+def mention_any(one: str) -> str:
+    """A person, a user group, or whoever is on call by a source outside Slack."""
+    source, colon, schedule = one.partition(":")
+    if colon:
+        return f"whoever is on call in the {literal(source, 20)} schedule {literal(schedule, 30)},"
+    return mention_group(one) if one.startswith("S") else mention(one)
+
+
+def who_may(request: Request) -> str:
+    """Those who may decide on a request, as a listing; not the requester, who may not."""
+    return named(one for one in request.may_decide if one != request.requester.user)
+
+
+def named(ids: Iterable[str]) -> str:
+    """People and user groups in a listing."""
+    return listing([mention_any(one) for one in ids])
 
 
 def tally(request: Request) -> str:
@@ -120,6 +150,10 @@ def tally(request: Request) -> str:
 
 def approvals(count: int) -> str:
     return f"{count} approval" if count == 1 else f"{count} approvals"
+
+
+def questions(count: int) -> str:
+    return f"{count} question" if count == 1 else f"{count} questions"
 
 
 def missing(request: Request) -> int:
@@ -139,14 +173,36 @@ def order_status(order: OrderState, facts: Facts) -> str:
     return f"*{label(facts)} says:* {said or 'nothing about its status.'}"
 
 
-def order_facts(order: OrderState, room: int = 200) -> str:
+def account_of(request: Request) -> str:
+    """The provider's account, as an address that no client makes a link of."""
+    return literal(_SCHEME.sub("", request.account), 200)
+
+
+def all_warnings(request: Request, facts: Facts) -> list[str]:
+    """What to think of before approving, the most pressing first."""
+    order, sent = request.order, request.outcome if request.state in BEFORE_PERMIT else None
+    earlier = [f"an earlier attempt did not cancel it, as far as is known. {sent.said}"] if sent else []
+    return [*(_doubt(order) if order else []), *earlier, *(order.warnings if order else ()), *facts.warnings]
+
+
+def _doubt(order: OrderState) -> list[str]:
+    if order.standing is Standing.UNREADABLE:
+        return ["nobody has seen this order. Check it yourself before you approve."]
+    if order.standing is Standing.UNCLEAR:
+        return ["it is not clear whether this order can be cancelled."]
+    return []
+
+
+def order_facts(
+    order: OrderState, room: int = 200, most: int = FACTS_AT_MOST, rest: str = "more not shown"
+) -> str:
     """Label and value pairs in one line, each cut by itself so that none hides the next."""
     is_new = order.known_as and order.known_as not in {value for _, value in order.facts}
     known_as = [f"*{literal(order.known_as, room)}*"] if is_new else []
     known = [(name, value) for name, value in order.facts if value != order.status]
-    pairs = [f"{literal(name, 40)}: {literal(value, room)}" for name, value in known[:FACTS_AT_MOST]]
+    pairs = [f"{literal(name, 40)}: {literal(value, room)}" for name, value in known[:most]]
     more = len(known) - len(pairs)
-    return " · ".join([*known_as, *pairs, *([f"{more} more not shown"] if more else [])])
+    return " · ".join([*known_as, *pairs, *([f"{more} {rest}"] if more else [])])
 
 
 def explanation(request: Request, facts: Facts) -> str:
@@ -178,7 +234,7 @@ def explanation(request: Request, facts: Facts) -> str:
         case State.WITHDRAWN if request.decided_by:
             return _join(f"{mention(request.decided_by.user)} took it back.", _sent(request, facts))
         case State.EXPIRED:
-            return _join(_expired(request), _sent(request, facts))
+            return _expired(request, facts)
         case _:
             return ""
 
@@ -245,11 +301,14 @@ def _sent(request: Request, facts: Facts) -> str:
     return _join(f"A cancel was tried {tried}.", happened)
 
 
-def _expired(request: Request) -> str:
+def _expired(request: Request, facts: Facts) -> str:
     if missing(request):
-        return f"Only {tally(request)} approvals by {when(request.expires_at)}."
-    held = f" It was on hold: {sentence(literal(request.held))}" if request.held else ""
-    return f"It was approved, but could not be carried out by {when(request.expires_at)}.{held}"
+        why = f"Only {tally(request)} approvals by {when(request.expires_at)}."
+    else:
+        held = f" It was on hold: {sentence(literal(request.held))}" if request.held else ""
+        why = f"It was approved, but could not be carried out by {when(request.expires_at)}.{held}"
+    again = "*What to do:* if the order is still to be cancelled, ask again with `/cancel-order`."
+    return f"{_join(why, _sent(request, facts))}\n{again}"
 
 
 def _join(*parts: str) -> str:

@@ -22,6 +22,8 @@ log = get_logger(__name__)
 _IDS = ["type", "api_app_id", "trigger_id", "response_url", "team_id", "user_id", "channel_id"]
 _RECORDS = ["team", "user", "channel", "enterprise", "view", "message", "container"]
 _EVENT = "event_callback"
+EVENTS = ("app_home_opened",)
+"""Those that somebody listens to; the manifest asks for no others."""
 _NAMES = ("type", "callback_id")
 _ID = re.compile(r"[\x21-\x7e]+")
 
@@ -30,7 +32,7 @@ def is_understood(payload: Body) -> bool:
     """Is what Bolt and the listeners look into of the types that Slack documents? Anything else would
     end in a traceback that holds the payload."""
     if payload.get("type") == _EVENT:
-        return True
+        return _is_event(payload)
     is_somebodys = bool(text_at(payload, "user", "id") or text_at(payload, "user_id"))
     return (
         (is_somebodys or payload.get("type") == "url_verification" or "ssl_check" in payload)
@@ -45,9 +47,19 @@ def is_understood(payload: Body) -> bool:
 async def answer(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
     """What the listeners answer. The payload is parsed already; what else came with it is not signed,
     and Bolt would obey some of it."""
-    if payload.get("type") == _EVENT:
-        return BoltResponse(status=200)  # the manifest asks for none
+    if payload.get("type") == _EVENT and payload["event"].get("type") not in EVENTS:
+        return BoltResponse(status=200)  # Slack would send it again and again
     return await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+
+
+def _is_event(payload: Body) -> bool:
+    event = payload.get("event")
+    return (
+        isinstance(event, Mapping)
+        and _has(payload, ids=("type", "api_app_id", "team_id", "event_id"))
+        and _has(event, ids=("type", "user", "tab", "channel"))
+        and _is_list(payload.get("authorizations", []))
+    )
 
 
 def _is_record(payload: Body, name: str) -> bool:

@@ -16,6 +16,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.doors.bolt import answer, is_understood
+from bot.doors.twins import Twins
 from bot.logs import get_logger
 from bot.slack import AUTH_ERRORS
 from bot.supervise import Supervisor
@@ -24,10 +25,15 @@ log = get_logger(__name__)
 
 NEVER = AUTH_ERRORS | {"not_allowed_token_type", "forbidden_team", "access_denied", "no_permission"}
 """Slack's answers to a token that will not work later either."""
+LOST = (TimeoutError, ClientError, SlackClientError, OSError)
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 PING = 5.0
 """Seconds between two looks at whether the connection still lives."""
+OURS = 2
+"""Connections while they are counted: the one that is in use, and the one that asks."""
+COUNTING = 10.0
+"""Seconds for finding out how many connections there are."""
 HANG_UP = 2.0
 """Seconds for Slack to say goodbye as well."""
 
@@ -35,13 +41,19 @@ HANG_UP = 2.0
 class SocketDoor:
     """One connection, renewed by Slack's own client; payloads that are being answered are waited for."""
 
-    def __init__(self, app: AsyncApp, token: str, api_url: str, session: ClientSession) -> None:
+    def __init__(
+        self, app: AsyncApp, token: str, api_url: str, session: ClientSession, is_alone: bool = False
+    ) -> None:
+        """`is_alone`: no other bot has any business with this Slack app."""
         self._app = app
+        self._twins = Twins(self._others) if is_alone else None
         web = AsyncWebClient(token=token, base_url=api_url, session=session, retry_handlers=[])
         self._client = SocketModeClient(app_token=token, web_client=web, ping_interval=PING)
-        dialer = _EachUrlOnce(self._client, self._client.aiohttp_client_session)
+        self._session = self._client.aiohttp_client_session
+        dialer = _EachUrlOnce(self._client, self._session)
         self._client.aiohttp_client_session = cast("ClientSession", dialer)
         self._client.socket_mode_request_listeners.append(self._receive)
+        self._client.message_listeners.append(self._hear)
         self._answers = Supervisor()
         self._is_open = True
 
@@ -54,9 +66,16 @@ class SocketDoor:
         except BaseException:
             await self._hang_up()
             raise
+        if self._twins is not None:
+            self._answers.keep_running("twins", self._twins.watch)
 
     async def is_connected(self) -> bool:
         return await self._client.is_connected()
+
+    @property
+    def problem(self) -> str:
+        """What is wrong although we are connected: for `/readyz`."""
+        return self._twins.problem if self._twins is not None else ""
 
     async def close(self, grace: float) -> None:
         """Take nothing new, answer what was taken, then hang up: Slack's client would not wait."""
@@ -75,7 +94,7 @@ class SocketDoor:
                 why = _code(refused)
                 if why in NEVER:
                     raise
-            except (TimeoutError, ClientError, SlackClientError, OSError) as lost:
+            except LOST as lost:
                 why = type(lost).__name__
             log.warning("slack_not_reachable", why=why)
             await asyncio.sleep(pause)
@@ -94,6 +113,26 @@ class SocketDoor:
             log.warning("payload_not_understood")
         elif self._is_open:
             self._answers.start(self._answer(client, request), name="socket payload")
+
+    async def _hear(
+        self, _client: AsyncBaseSocketModeClient, message: dict[str, Any], _raw: str | None = None
+    ) -> None:
+        if self._twins is not None and message.get("type") == "hello":
+            self._twins.connected(_connections(message))
+
+    async def _others(self) -> int | None:
+        """How many connections of this app are not ours, by opening one more for a moment."""
+        if not await self._client.is_connected():
+            return None
+        try:
+            async with asyncio.timeout(COUNTING):
+                opened = await self._client.web_client.apps_connections_open(app_token=self._client.app_token)
+                async with self._session.ws_connect(str(opened["url"]), proxy=self._client.proxy) as second:
+                    connections = _connections(await second.receive_json())
+        except (*LOST, SlackApiError, TypeError, ValueError) as lost:
+            log.warning("connections_not_counted", why=type(lost).__name__)
+            return None
+        return None if connections is None else connections - OURS
 
     async def _answer(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
         started = time.time()
@@ -122,6 +161,12 @@ class _EachUrlOnce:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _connections(hello: object) -> int | None:
+    """How many connections the app has, by what Slack says first on a new one."""
+    found = hello.get("num_connections") if isinstance(hello, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _code(refused: SlackApiError) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot import asking
+from bot.asking import Meant
 from bot.blocks import forms, ids, notices
+from bot.blocks.text import literal
 from bot.errors import CountersignError
 from bot.listeners.answers import SLOW, attempt
-from bot.listeners.payload import Body, text_at, who_acted, who_typed
+from bot.listeners.payload import Body, message_text, pressed, text_at, who_acted, who_typed
 from bot.logs import get_logger
-from bot.model import Person
+from bot.model import Person, Request
 from bot.slack import Slack, SlackProblem
 from bot.workflow import Workflow
 
@@ -33,7 +36,33 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
     @app.shortcut(ids.CANCEL_AN_ORDER)
     async def shortcut(ack: AsyncAck, body: dict[str, Any]) -> None:
-        await desk.open_form(text_at(body, "trigger_id"), who_acted(body), origin="")
+        await desk.open_form(text_at(body, "trigger_id"), who_acted(body), Meant())
+        await ack()
+
+    @app.shortcut(ids.CANCEL_THIS_ORDER)
+    async def from_message(ack: AsyncAck, body: dict[str, Any]) -> None:
+        meant = asking.read_text(message_text(body), workflow.accounts.facts)
+        await desk.open_form(text_at(body, "trigger_id"), who_acted(body), meant)
+        await ack()
+
+    @app.event("app_home_opened")
+    async def home_opened(body: dict[str, Any]) -> None:
+        event = body.get("event") or {}
+        person = Person(text_at(body, "team_id"), text_at(event, "user"))
+        if text_at(event, "tab") == "home" and person.team == workflow.policy.team:
+            await attempt("home", workflow.home_opened(person))
+
+    @app.action(ids.START)
+    async def start(ack: AsyncAck, body: dict[str, Any]) -> None:
+        await desk.open_form(text_at(body, "trigger_id"), who_acted(body), Meant())
+        await ack()
+
+    @app.action(ids.ASK_AGAIN)
+    async def ask_again(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """The form, filled in from a request that ended. It is a new request: nothing is revived."""
+        found = await attempt("ask again", workflow.ended(pressed(body)))
+        if not isinstance(found, CountersignError):
+            await desk.open_form(text_at(body, "trigger_id"), who_acted(body), _again(found))
         await ack()
 
 
@@ -60,19 +89,21 @@ class Desk:
         answer = await attempt("command", work)
         return answer.advice if isinstance(answer, CountersignError) else answer
 
-    async def open_form(self, trigger: str, person: Person, origin: str, **typed: str) -> str:
+    async def open_form(self, trigger: str, person: Person, meant: Meant, origin: str = "") -> str:
+        """Returns what to tell instead, when it cannot be opened."""
         if person.team != self._workflow.policy.team:
             return "Only members of the workspace that runs this bot can ask here."
         enabled = self._workflow.accounts.facts
-        provider = typed.get("provider") or (enabled[0].name if len(enabled) == 1 else None)
+        provider = meant.provider or (enabled[0].name if len(enabled) == 1 else None)
         view = forms.request_form(
             enabled,
             provider=provider,
             accounts=self._workflow.accounts.names_of(provider or ""),
-            account=typed.get("account", ""),
-            reference=typed.get("reference", ""),
-            reason=typed.get("reason", ""),
+            account=meant.account,
+            reference=meant.reference,
+            reason=meant.reason,
             origin=origin,
+            note=literal(meant.note, 300),
         )
         try:
             await self._slack.open_view(trigger, view)
@@ -82,19 +113,16 @@ class Desk:
         return ""
 
     async def _ask(self, body: Body, person: Person, words: list[str]) -> str:
-        trigger, origin = text_at(body, "trigger_id"), text_at(body, "channel_id")
-        if not words:
-            return await self.open_form(trigger, person, origin)
         accounts = self._workflow.accounts
-        provider = words[0].lower()
-        if not accounts.names_of(provider):
-            if get_close_matches(provider, self._verbs, 1, cutoff=0.7):
-                return notices.unknown_verb(words[0])
-            return notices.unknown_provider(words[0], accounts.facts)
-        rest = words[1:]
-        account = rest.pop(0) if rest and rest[0] in accounts.names_of(provider) else ""
-        typed = {"reference": rest[0] if rest else "", "reason": " ".join(rest[1:])}
-        return await self.open_form(trigger, person, origin, provider=provider, account=account, **typed)
+        names = {facts.name: accounts.names_of(facts.name) for facts in accounts.facts}
+        meant = asking.read_command(words, accounts.facts, names)
+        if meant is not None:
+            return await self.open_form(
+                text_at(body, "trigger_id"), person, meant, text_at(body, "channel_id")
+            )
+        if get_close_matches(words[0].lower(), self._verbs, 1, cutoff=0.7):
+            return notices.unknown_verb(words[0])
+        return notices.unknown_provider(words[0], accounts.facts)
 
     async def _help(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
         return notices.help_text(self._workflow.accounts.facts)
@@ -120,3 +148,10 @@ class Desk:
     def _list(self, requests: list[Any], title: str) -> str:
         facts = {request.provider: self._workflow.facts(request) for request in requests}
         return notices.list_text(requests, facts, title)
+
+
+def _again(request: Request) -> Meant:
+    """What a new request like an old one would say. A secret reference is wiped by now."""
+    known = "" if request.reference.startswith("#") else request.reference
+    note = f"This is a new request. The earlier one, {request.short_id}, stays as it ended."
+    return Meant(request.provider, request.account_name, known, request.reason, note)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.blocks import forms, ids
-from bot.errors import BadForm, CountersignError
+from bot.blocks import forms, ids, notices
+from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate
 from bot.listeners.answers import attempt
 from bot.listeners.payload import selected, text_at, who_acted
 from bot.logs import get_logger
@@ -24,14 +25,7 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         view = body.get("view") or {}
         typed = forms.read_request_form(view)
         provider = selected(body)
-        changed = forms.request_form(
-            workflow.accounts.facts,
-            provider=provider,
-            accounts=workflow.accounts.names_of(provider or ""),
-            reference=typed.reference,
-            reason=typed.reason,
-            origin=typed.origin,
-        )
+        changed = _rebuilt(workflow, replace(typed, provider=provider, account=""))
         try:
             await slack.update_view(text_at(view, "id"), text_at(view, "hash"), changed)
         except SlackProblem as problem:
@@ -40,12 +34,16 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
     @app.view(ids.REQUEST_FORM)
     async def submit(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
-        errors = await _submit(workflow, body, view)
-        await (ack(response_action="errors", errors=errors) if errors else ack())
+        await ack(**await _submit(workflow, slack, body, view))
 
     @app.view(ids.DENY_FORM)
     async def deny(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         errors = await _deny(workflow, body, view)
+        await (ack(response_action="errors", errors=errors) if errors else ack())
+
+    @app.view(ids.QUESTION_FORM)
+    async def question(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        errors = await _question(workflow, body, view)
         await (ack(response_action="errors", errors=errors) if errors else ack())
 
     @app.view(ids.CLOSING_FORM)
@@ -54,23 +52,63 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         await (ack(response_action="errors", errors=errors) if errors else ack())
 
 
-async def _submit(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
+async def _submit(
+    workflow: Workflow, slack: Slack, body: dict[str, Any], view: dict[str, Any]
+) -> dict[str, Any]:
+    """What to answer the form with: nothing when it is done, errors, or the form with a notice on top."""
     form = forms.read_request_form(view)
-    ask = Ask(form.provider or "", form.reference, form.reason, form.origin, form.account)
+    ask = Ask(form.provider or "", form.reference, form.reason, form.origin, form.account, form.seen)
     result = await attempt("request form", workflow.submit(ask, who_acted(body)))
+    if isinstance(result, AskedBefore | Duplicate):
+        notice = await _about_the_other(workflow, slack, result)
+        seen = result.request_id if isinstance(result, AskedBefore) else ""
+        return {"response_action": "update", "view": _rebuilt(workflow, form, note=notice, seen=seen)}
     if isinstance(result, BadForm):
-        return forms.form_errors(result.errors, view)
+        return {"response_action": "errors", "errors": forms.form_errors(result.errors, view)}
     if isinstance(result, CountersignError):
-        return forms.form_errors({"reference": result.advice}, view)
+        errors = forms.form_errors({"reference": result.advice}, view)
+        return {"response_action": "errors", "errors": errors}
     return {}
+
+
+async def _about_the_other(workflow: Workflow, slack: Slack, found: AskedBefore | Duplicate) -> str:
+    """What became of the other request for the same order, with a link to its card if Slack gives one
+    in time."""
+    request, _ = await workflow.load(found.request_id)
+    card = await workflow.card_of(request.id)
+    link = await slack.permalink(*card) if card else ""
+    return notices.other_request(request, link)
+
+
+def _rebuilt(workflow: Workflow, form: forms.RequestForm, note: str = "", seen: str = "") -> dict[str, Any]:
+    """The form as it was filled in."""
+    return forms.request_form(
+        workflow.accounts.facts,
+        provider=form.provider,
+        accounts=workflow.accounts.names_of(form.provider or ""),
+        account=form.account,
+        reference=form.reference,
+        reason=form.reason,
+        origin=form.origin,
+        note=note,
+        seen=seen,
+    )
 
 
 async def _deny(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
     request_id, _, reason = forms.read_deny_form(view)
     if not reason:
-        return {ids.REASON_BLOCK: "Say why, so that the requester knows what to do."}
+        return {ids.REASON_BLOCK: "Choose a reason above, or say here what is wrong."}
     result = await attempt("denial form", workflow.deny(request_id, who_acted(body), reason))
     return {ids.REASON_BLOCK: result.advice} if isinstance(result, CountersignError) else {}
+
+
+async def _question(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
+    request_id, question = forms.read_question_form(view)
+    if not question:
+        return {ids.QUESTION_BLOCK: "Write down what you want to know."}
+    result = await attempt("question form", workflow.question(request_id, who_acted(body), question))
+    return {ids.QUESTION_BLOCK: result.advice} if isinstance(result, CountersignError) else {}
 
 
 async def _close(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The buttons on the card."""
+"""The buttons on the card, and what they open."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.blocks import forms, ids
+from bot.blocks.details import details_view
 from bot.errors import CountersignError, Refused
 from bot.listeners.answers import SLOW, attempt
 from bot.listeners.payload import clicked, text_at, who_acted
@@ -23,6 +24,11 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     @app.action(ids.APPROVE)
     async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
         if await _answer(workflow, body, lambda click, person: workflow.approve(click, person)):
+            await ack()
+
+    @app.action(ids.TAKE_BACK)
+    async def take_back(ack: AsyncAck, body: dict[str, Any]) -> None:
+        if await _answer(workflow, body, lambda click, person: workflow.take_back(click, person)):
             await ack()
 
     @app.action(ids.WITHDRAW)
@@ -43,6 +49,17 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         if await _answer(workflow, body, ask_why):
             await ack()
 
+    @app.action(ids.ASK)
+    async def ask(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """A question opens a form as well; the request goes on meanwhile."""
+
+        async def ask_what(click: Click, person: Person) -> None:
+            request = await workflow.may_question(click, person)
+            await _open(slack, body, forms.question_form(request, workflow.facts(request)))
+
+        if await _answer(workflow, body, ask_what):
+            await ack()
+
     @app.action(ids.CLOSE)
     async def close(ack: AsyncAck, body: dict[str, Any]) -> None:
         """Closing takes evidence, so this button opens a form too."""
@@ -57,6 +74,17 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     @app.action(ids.CONFIRM_CLOSING)
     async def confirm(ack: AsyncAck, body: dict[str, Any]) -> None:
         if await _answer(workflow, body, lambda click, person: workflow.confirm_closing(click, person)):
+            await ack()
+
+    @app.action(ids.DETAILS)
+    async def details(ack: AsyncAck, body: dict[str, Any]) -> None:
+        """What the card has no room for. Whoever sees the card may read it; nothing is decided."""
+
+        async def show(click: Click, person: Person) -> None:
+            request = await workflow.see(click.request_id, person)
+            await _open(slack, body, details_view(request, workflow.facts(request)))
+
+        if await _answer(workflow, body, show):
             await ack()
 
 
@@ -74,12 +102,15 @@ async def _answer(
     """Do what was clicked, or tell the clicker privately why not. False when neither could be stored:
     then Slack must not be told "ok", and shows the person that it did not work."""
     person, channel = who_acted(body), text_at(body, "channel", "id")
+    click: Click | None = None
 
     async def work() -> object:
-        return await act(clicked(body, text_at(body, "api_app_id")), person)
+        nonlocal click
+        click = clicked(body, text_at(body, "api_app_id"))
+        return await act(click, person)
 
     result = await attempt("button", work())
     if not isinstance(result, CountersignError):
         return True
-    told = await attempt("private answer", workflow.whisper(channel, person, result.advice))
+    told = await attempt("private answer", workflow.refuse(click, channel, person, result))
     return not isinstance(told, CountersignError)

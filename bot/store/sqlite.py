@@ -92,10 +92,16 @@ def path_of(url: str) -> Path:
 
 
 def prepare_file(url: str) -> Path:
-    """Create the folder and the file, readable by the owner only, before SQLite does it openly."""
+    """Create the folder and the file, readable by the owner only, before SQLite does it openly.
+
+    Raises `StorageError` when it cannot be written.
+    """
     path = path_of(url)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as problem:
+        raise StorageError(f"The database cannot be used ({path}): {problem.strerror}.") from None
     if not path.stat().st_size:
         _keep_the_way_to(path)
     return path

@@ -49,6 +49,7 @@ class RequestRow(Table, table=True):
         ),
         Index("ix_request_state_created_at", "state", "created_at"),
         Index("ix_request_requester_created_at", "requester", "created_at"),
+        Index("ix_request_reference_key_created_at", "reference_key", "created_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -105,6 +106,15 @@ class CardRow(Table, table=True):
     request_id: str = Field(primary_key=True)
     channel: str
     ts: str
+
+
+class HomeRow(Table, table=True):
+    """Who looks at the App Home, and since when: theirs is painted again after each change."""
+
+    __tablename__ = "home"
+
+    person: str = Field(primary_key=True)
+    opened_at: datetime = Field(index=True)
 
 
 class ActionRow(Table, table=True):

@@ -26,6 +26,7 @@ from bot.model import (
     Event,
     OrderRead,
     Permitted,
+    Person,
     Request,
     State,
     order_key,
@@ -38,6 +39,7 @@ from bot.store.tables import (
     ActionRow,
     CardRow,
     EventRow,
+    HomeRow,
     MessageRow,
     PermitRow,
     ReferenceRow,
@@ -90,6 +92,14 @@ class Unit:
         ).first()
         return None if row is None else load_request(row.body)
 
+    def requests_for(self, reference_key: str, since: datetime) -> list[Request]:
+        """All requests for one order since then, the newest first."""
+        query = select(RequestRow).where(
+            RequestRow.reference_key == reference_key, RequestRow.created_at >= since
+        )
+        rows = self._session.exec(query.order_by(col(RequestRow.created_at).desc(), RequestRow.id))
+        return [load_request(row.body) for row in rows]
+
     def open_requests_with(self, order_key: str, but: str) -> list[Request]:
         """Other open requests that turned out to be about the same order."""
         rows = self._session.exec(
@@ -115,9 +125,12 @@ class Unit:
         requester: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
+        oldest_first: bool = False,
     ) -> list[Request]:
-        """The newest requests first."""
-        query = select(RequestRow).order_by(col(RequestRow.created_at).desc(), RequestRow.id).limit(limit)
+        """The newest requests first, unless `oldest_first`."""
+        made = col(RequestRow.created_at)
+        order = made if oldest_first else made.desc()
+        query = select(RequestRow).order_by(order, RequestRow.id).limit(limit)
         if states:
             query = query.where(col(RequestRow.state).in_(list(states)))
         if requester is not None:
@@ -125,6 +138,11 @@ class Unit:
         if since is not None:
             query = query.where(RequestRow.created_at >= since)
         return [load_request(row.body) for row in self._session.exec(query)]
+
+    def counts(self, since: datetime) -> dict[State, int]:
+        """How many requests made since then are in each state."""
+        query = select(RequestRow.state, func.count()).where(RequestRow.created_at >= since)
+        return {State(state): n for state, n in self._session.exec(query.group_by(RequestRow.state))}
 
     def history(self, request_id: str) -> list[tuple[Event, datetime]]:
         rows = self._session.exec(
@@ -395,6 +413,27 @@ class Unit:
             .where(col(MessageRow.id) == message_id)
             .values(due=due, tries=MessageRow.tries + 1, problem=problem)
         )
+
+    def painted(self, lane: str, last_id: int) -> None:
+        """An App Home painted now shows everything up to `last_id`."""
+        self._changed(
+            update(MessageRow)
+            .where(col(MessageRow.lane) == lane, ~col(MessageRow.delivered), col(MessageRow.id) <= last_id)
+            .values(delivered=True)
+        )
+
+    def last_owed_in(self, lane: str) -> int:
+        query = select(MessageRow.id).where(MessageRow.lane == lane)
+        return self._session.exec(query.order_by(col(MessageRow.id).desc()).limit(1)).first() or 0
+
+    def home_opened(self, person: str) -> None:
+        self._upsert(HomeRow, {"person": person}, {"opened_at": self.now})
+
+    def home_watchers(self, since: datetime, limit: int) -> list[Person]:
+        """Who opened their App Home since then, the latest first."""
+        query = select(HomeRow.person).where(HomeRow.opened_at >= since)
+        rows = self._session.exec(query.order_by(col(HomeRow.opened_at).desc()).limit(limit))
+        return [Person(*person.split("/", 1)) for person in rows]
 
     def card(self, request_id: str) -> CardRow | None:
         return self._session.get(CardRow, request_id)

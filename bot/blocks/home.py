@@ -1,0 +1,102 @@
+"""The App Home: what waits for this person, what they asked for, what ended lately."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.blocks import ids
+from bot.blocks.cards import decision_buttons
+from bot.blocks.text import Block, context, literal, mention, plain_text, quote, section, when
+from bot.blocks.words import in_words, label, order_facts, tally, the_order, word
+from bot.model import ENDED, Request, State
+from providers.contract import Facts
+
+WAITING_AT_MOST = 15
+LISTED_AT_MOST = 10
+REASON_SHOWN = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What one person's Home tells."""
+
+    waiting: Sequence[Request]
+    """What they may decide on and have not, the oldest first; more than are shown, if there are more."""
+    mine: Sequence[Request]
+    recent: Sequence[Request]
+    counts: Mapping[State, int]
+    enabled: Sequence[Facts]
+
+
+def home_view(overview: Overview, facts: Mapping[str, Facts]) -> Block:
+    """The whole view. At most 15 requests with buttons and two lists: within Slack's 100 blocks."""
+    return {
+        "type": "home",
+        "blocks": [
+            {"type": "header", "block_id": "top", "text": plain_text("Orders to be cancelled")},
+            {"type": "actions", "block_id": "start", "elements": [_start()]},
+            *_waiting(overview.waiting, facts),
+            *_listed("Your requests", "mine", overview.mine, facts),
+            *_listed("Ended lately", "recent", overview.recent, facts),
+            {"type": "divider", "block_id": "rule"},
+            context(_counts(overview.counts), "counts"),
+            context(_providers(overview.enabled), "providers"),
+        ],
+    }
+
+
+def _start() -> Block:
+    return {"type": "button", "action_id": ids.START, "text": plain_text("Cancel an order")}
+
+
+def _waiting(waiting: Sequence[Request], facts: Mapping[str, Facts]) -> list[Block]:
+    blocks: list[Block] = [_heading("Waiting for you", "waiting")]
+    if not waiting:
+        return [*blocks, context("Nothing waits for your decision.", "nothing-waiting")]
+    for request in waiting[:WAITING_AT_MOST]:
+        of = facts[request.provider]
+        blocks += [
+            section(_question(request, of), f"ask-{request.id}"),
+            {"type": "actions", "block_id": f"do-{request.id}", "elements": decision_buttons(request, of)},
+        ]
+    left = len(waiting) - WAITING_AT_MOST
+    more = f"{left} more: `/cancel-order pending` lists them." if left > 0 else ""
+    return [*blocks, *([context(more, "more-waiting")] if more else [])]
+
+
+def _question(request: Request, facts: Facts) -> str:
+    known = order_facts(request.order, 60, 3) if request.order else ""
+    lines = [
+        f"*{the_order(request, facts)}*: {tally(request)} approvals, until {when(request.expires_at)}.",
+        f"{mention(request.requester.user)} asks, because:\n{quote(request.reason, REASON_SHOWN)}",
+        known,
+        f"If cancelled: {literal(facts.consequence)}",
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def _listed(title: str, name: str, requests: Sequence[Request], facts: Mapping[str, Facts]) -> list[Block]:
+    lines = [_line(request, facts[request.provider]) for request in requests[:LISTED_AT_MOST]]
+    if not lines:
+        return [_heading(title, name), context("None.", f"{name}-none")]
+    return [_heading(title, name), *(context(line, f"{name}-{n}") for n, line in enumerate(lines))]
+
+
+def _line(request: Request, facts: Facts) -> str:
+    at = when(request.ended_at or request.created_at)
+    return f"{the_order(request, facts)}: *{in_words(request)}*, {at}, request `{request.short_id}`"
+
+
+def _heading(text: str, name: str) -> Block:
+    return {"type": "header", "block_id": f"{name}-heading", "text": plain_text(text)}
+
+
+def _counts(counts: Mapping[State, int]) -> str:
+    told = [f"{counts[state]} {word(state)}" for state in State if counts.get(state)]
+    open_now = sum(count for state, count in counts.items() if state not in ENDED)
+    return f"{open_now} open. Within the last 30 days: {', '.join(told) or 'nothing'}."
+
+
+def _providers(enabled: Sequence[Facts]) -> str:
+    return f"Set up here: {', '.join(label(facts) for facts in enabled)}."

@@ -1,0 +1,65 @@
+"""The App Home: what waits for me, live, with buttons that work from there."""
+
+from __future__ import annotations
+
+from sandbox.slack.forms import ViewHandle
+from tests.conftest import World
+
+
+async def home_reads(world: World, who: str, text: str) -> ViewHandle:
+    def look() -> ViewHandle | None:
+        home = world.person(who).home
+        return home if home is not None and text in home.readable else None
+
+    return await world.workspace.wait_until(look)
+
+
+async def test_whoever_opens_it_sees_what_waits_for_them_and_can_approve_there(world: World) -> None:
+    card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    await world.person("bob").open_home()
+    home = await home_reads(world, "bob", "ordered twice")
+    assert "Approve cancellation" in home.buttons
+    await home.click("Approve cancellation")
+    await world.reads(card, "1 of 2")
+    await home_reads(world, "bob", "Nothing waits for your decision")
+
+
+async def test_it_is_painted_anew_when_something_changes(world: World) -> None:
+    await world.person("carol").open_home()
+    await home_reads(world, "carol", "Nothing waits for your decision")
+    card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    await home_reads(world, "carol", "0 of 2 approvals")
+    await world.approve("bob", card)
+    await home_reads(world, "carol", "1 of 2 approvals")
+    await world.approve("carol", card)
+    await home_reads(world, "carol", "1 cancelled")
+
+
+async def test_the_requester_sees_their_own_requests_and_nothing_to_decide(world: World) -> None:
+    await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    await world.person("alice").open_home()
+    home = await home_reads(world, "alice", "waiting for approval")
+    assert "Nothing waits for your decision" in home.readable
+    assert "Approve cancellation" not in home.buttons
+
+
+async def test_the_form_can_be_opened_from_there(world: World) -> None:
+    dan = world.person("dan")
+    await dan.open_home()
+    home = await home_reads(world, "dan", "Set up here")
+    await home.click("Cancel an order")
+    assert "Provider" in (await dan.modal()).labels
+
+
+async def test_a_click_there_that_does_not_count_is_answered_in_a_direct_message(world: World) -> None:
+    card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    bob = world.person("bob")
+    await bob.open_home()
+    home = await home_reads(world, "bob", "ordered twice")
+    world.workspace.groups["S0ONCALL"].users.remove("U0BOB")
+    await world.stop_bot()
+    await world.start_bot()
+    await home.click("Approve cancellation")
+    told = await world.workspace.wait_until(lambda: bob.dms())
+    assert "You cannot decide on this request" in told[-1].readable
+    assert "0 of 2" in world.card(card).readable
