@@ -224,7 +224,7 @@ class Reader:
             return ""
         if not url.database:
             self._wrong("DATABASE_URL", "must name a database, such as postgresql://user:password@host/name")
-        if "@" in (url.host or ""):
+        if rest.count("@") > 1:  # the end of the password would be taken for the host, and be named in errors
             self._wrong("DATABASE_URL", "cannot be read; an @ in the password is written as %40")
         asked = url.normalized_query
         for password in (url.password, *asked.get("password", ()), *asked.get("sslpassword", ())):

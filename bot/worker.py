@@ -47,7 +47,8 @@ log = get_logger(__name__)
 AT_ONCE = 64
 AT_ONCE_PER_PROVIDER = 8
 JUST_NOW = 15.0
-"""Seconds within which Slack must have confirmed everybody before a permit is taken."""
+"""Seconds within which Slack must have confirmed everybody before a permit is taken. The look-up, which
+comes before, may take its own deadline besides."""
 WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
 NEVER_CONFIRMED = "The provider did not confirm or deny the cancellation in time."
@@ -236,10 +237,13 @@ class Worker:
         except CountersignError as gone:
             await self._workflow.record(request.id, Hold(gone.advice))
             return agenda.next_look(held.runs + 2, None)
+        began = self._elapsed()
         order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)
         command = await self._judge(request, order, epoch)
         asked_at = self._elapsed()
+        if asked_at > began + self._deadlines.call.total_seconds() + JUST_NOW:
+            return agenda.next_look(held.runs, None)  # the machine was suspended, and all of this is old
         permit = await self._workflow.take_permit(request.id, command, epoch)
         if permit is None:
             after, _ = await self._workflow.load(request.id)

@@ -98,6 +98,22 @@ async def test_an_order_that_was_denied_can_be_asked_again_by_who_has_read_why(w
     await world.workspace.wait_until(lambda: len(world.cards) == 2)
 
 
+async def test_what_was_withdrawn_is_asked_again_by_a_button_as_a_new_request(world: World) -> None:
+    reference = world.vendor("digicert").samples["cancellable"]
+    card = await world.asked("alice", "digicert", reference)
+    alice = world.person("alice")
+    await alice.click(card, "Withdraw")
+    ended = await world.reads(card, "withdrawn")
+    await alice.click(ended, "Ask again")
+    form = await alice.modal()
+    assert "stays as it ended" in form.readable
+    sent = await form.submit()
+    assert sent.ok, sent.errors
+    await world.workspace.wait_until(lambda: len(world.cards) == 2)
+    new = await world.reads(world.cards[-1], "0 of 2")
+    assert f"{reference}" in new.readable
+
+
 @pytest.mark.parametrize("transport", ["socket"])
 async def test_an_order_is_not_asked_for_again_and_again(world: World) -> None:
     reference = world.vendor("digicert").samples["cancellable"]

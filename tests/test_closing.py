@@ -105,7 +105,7 @@ async def test_two_people_close_what_nobody_could_find_out_and_the_order_is_free
     card = await never_answered(world, "payvalida")
     assert "the order may or may not be cancelled" in card.readable
     assert "It takes two people" in card.readable
-    assert card.buttons == [CLOSE]
+    assert world.decisions(card) == [CLOSE]
     call = await world.workspace.wait_until(lambda: thread(world, card, "Now: needs a person")[0])
     assert call.readable.startswith("@oncall ")
     await world.workspace.wait_until(lambda: "needs a person" in world.person("alice").dms()[-1].text)
@@ -133,7 +133,7 @@ async def test_two_people_close_what_nobody_could_find_out_and_the_order_is_free
     await world.person("carol").click(world.card(card), "Confirm")
     closed = await world.reads(card, f"Outcome: needs a person, closed: people found it {NOT_CANCELLED}")
     assert "This is what people found; Payvalida has not confirmed it to the bot." in closed.readable
-    assert closed.buttons == []
+    assert world.decisions(closed) == []
     await world.workspace.wait_until(lambda: thread(world, card, "Outcome: needs a person, closed"))
     dm = await world.workspace.wait_until(
         lambda: next(m for m in world.person("alice").dms() if "closed" in m.text)
@@ -214,7 +214,7 @@ async def test_a_finding_without_evidence_is_none(world: World) -> None:
     assert not (await says(form, CANCELLED, "")).ok
     blank = await says(form, CANCELLED, "   ")
     assert "Say where you looked" in blank.errors["Evidence"]
-    assert world.card(card).buttons == [CLOSE]
+    assert world.decisions(card) == [CLOSE]
 
 
 async def test_evidence_never_shows_a_key_or_a_secret_reference(quiet_world: World) -> None:

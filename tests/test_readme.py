@@ -20,11 +20,14 @@ from bot.model import (
     Approve,
     CallPerson,
     Command,
+    ConfirmClosing,
     Deny,
     Eligibility,
     Expire,
+    Finding,
     Judge,
     Person,
+    ProposeClosing,
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
@@ -32,9 +35,11 @@ from bot.model import (
     Request,
     Requested,
     State,
+    TakeBack,
     TakePermit,
     Verdict,
     Withdraw,
+    closing_digest,
     digest,
 )
 from bot.rules import decide, evolve
@@ -162,7 +167,8 @@ def transitions() -> set[tuple[State, State]]:
 def _kind(request: Request) -> object:
     """Requests that the rules cannot tell apart."""
     votes = sorted((approval.by.user, approval.verified) for approval in request.approvals)
-    return request.state, request.attempts, tuple(votes), request.order
+    finder = request.closing.by if request.closing else None
+    return request.state, request.attempts, tuple(votes), request.order, finder
 
 
 def _after(request: Request, command: Command, at: datetime) -> Request:
@@ -172,7 +178,7 @@ def _after(request: Request, command: Command, at: datetime) -> Request:
         return request
     for event in events:
         request = evolve(request, event, NOW, request.id)
-    return replace(request, version=0)
+    return replace(request, version=0, taken_back=())
 
 
 def commands(request: Request, late: datetime) -> Iterator[tuple[Command, datetime]]:
@@ -185,6 +191,10 @@ def commands(request: Request, late: datetime) -> Iterator[tuple[Command, dateti
         for answer in Eligibility:
             yield Approve(person, digest(request), _verdict(person, answer)), NOW
             yield Judge((_verdict(person, answer),)), NOW
+            yield TakeBack(person), NOW
+            shown, verdict = closing_digest(request), _verdict(person, answer)
+            yield ProposeClosing(person, Finding.CANCELLED, "seen", shown, verdict), NOW
+            yield ConfirmClosing(person, shown, verdict), NOW
     for result in Result:
         yield RecordAnswer("epoch", Outcome(result)), NOW
         yield RecordFollowUp(Outcome(result, "found out")), NOW

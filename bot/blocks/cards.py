@@ -54,6 +54,9 @@ FACT_SHOWN = 60
 CONFIRM_MAX = 300
 CANNOT_BE_UNDONE = "Cannot be undone."
 
+CALLED_OFF = frozenset({State.DENIED, State.WITHDRAWN, State.EXPIRED, State.FAILED})
+"""Ended without a cancellation, so that somebody may want to ask anew."""
+
 _BUTTON = re.compile(r"([0-9A-Za-z_-]{1,64})(?::([0-9a-f]{64}))?", re.ASCII)
 
 _SIGNS = {
@@ -241,6 +244,8 @@ def _other_buttons(request: Request, facts: Facts) -> list[Block]:
         if request.approvals:
             stop.append(_button(ids.TAKE_BACK, "Take back my approval", request.id, request, facts))
         stop.append(_withdraw(request, facts))
+    if request.state in CALLED_OFF:
+        stop.append(_button(ids.ASK_AGAIN, "Ask again", request.id, request, facts))
     return [*stop, _button(ids.DETAILS, "Details", request.id, request, facts)]
 
 

@@ -21,6 +21,14 @@ log = get_logger(__name__)
 
 
 def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
+    _register_decisions(app, workflow)
+    _register_forms(app, workflow, slack)
+    _register_details(app, workflow, slack)
+
+
+def _register_decisions(app: AsyncApp, workflow: Workflow) -> None:
+    """Buttons that decide something at once."""
+
     @app.action(ids.APPROVE)
     async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
         if await _answer(workflow, body, lambda click, person: workflow.approve(click, person)):
@@ -37,6 +45,15 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             workflow, body, lambda click, person: workflow.withdraw(click.request_id, person, click)
         ):
             await ack()
+
+    @app.action(ids.CONFIRM_CLOSING)
+    async def confirm(ack: AsyncAck, body: dict[str, Any]) -> None:
+        if await _answer(workflow, body, lambda click, person: workflow.confirm_closing(click, person)):
+            await ack()
+
+
+def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
+    """Buttons that open a form: nothing is decided before it is sent."""
 
     @app.action(ids.DENY)
     async def deny(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -71,11 +88,8 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         if await _answer(workflow, body, ask_what):
             await ack()
 
-    @app.action(ids.CONFIRM_CLOSING)
-    async def confirm(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await _answer(workflow, body, lambda click, person: workflow.confirm_closing(click, person)):
-            await ack()
 
+def _register_details(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     @app.action(ids.DETAILS)
     async def details(ack: AsyncAck, body: dict[str, Any]) -> None:
         """What the card has no room for. Whoever sees the card may read it; nothing is decided."""

@@ -20,9 +20,12 @@ import psycopg
 from psycopg import sql
 
 from bot.errors import StorageError
+from bot.logs import get_logger
 from bot.store.postgres import DELIVERING, LINK, LOCKS, NEWS, PRESENCE, arguments, options
 from bot.store.store import Store
 from bot.store.unit import NAME_LENGTH
+
+log = get_logger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at who is alive."""
@@ -99,7 +102,12 @@ class Link:
             if mine:
                 self._lost.clear()
                 self._may_deliver.set()
-        await self._let_go_of_the_dead(await self._alive(connection))
+        alive = await self._alive(connection)
+        try:
+            await self._let_go_of_the_dead(alive)
+        except StorageError as busy:
+            # Somebody may hold up all writers for a while. That is no reason to give up this connection.
+            log.warning("dead_workers_not_let_go", why=busy.advice)
 
     async def _alive(self, connection: psycopg.AsyncConnection[Any]) -> frozenset[str]:
         here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -214,8 +214,10 @@ def check_blocks(blocks: list[dict[str, Any]]) -> None:
 
 def check_view(view: dict[str, Any]) -> None:
     """A modal that Slack would open."""
-    assert max(len(view[name]["text"]) for name in ("title", "submit", "close")) <= 24
-    assert len(view["private_metadata"]) <= 3000
+    assert max(len(view[name]["text"]) for name in ("title", "submit", "close") if name in view) <= 24
+    assert ("submit" in view) == any(block["type"] == "input" for block in view["blocks"])
+    assert len(view["blocks"]) <= 100
+    assert len(view.get("private_metadata", "")) <= 3000
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         View(**view).validate_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from bot.agenda import REPEAT_AFTER, Due, Kind, Timing, due, next_look
 from bot.model import (
     Answered,
+    ApprovalTakenBack,
     Approved,
     ClosingProposed,
     Denied,
@@ -72,7 +74,42 @@ def test_the_permit_of_the_builders_is_where_these_tests_believe_it() -> None:
 def test_a_new_request_is_looked_up_at_once_and_expires_on_time() -> None:
     expires = NOW + timedelta(hours=24)
     begun = Requested(TEAM, CHANNEL, "digicert", "a", "1", "k", ALICE, "twice", 2, ("S0",), expires)
-    assert work(None, begun) == [Due(Kind.CHECK, NOW, "digicert"), Due(Kind.EXPIRE, expires)]
+    assert work(None, begun) == [
+        Due(Kind.CHECK, NOW, "digicert"),
+        Due(Kind.EXPIRE, expires),
+        Due(Kind.WARN, expires - timedelta(hours=2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lives", "before"),
+    [
+        (timedelta(days=7), timedelta(hours=2)),
+        (timedelta(hours=3), timedelta(minutes=30)),
+        (timedelta(minutes=20), timedelta(minutes=5)),
+        (timedelta(minutes=5), None),
+        (timedelta(seconds=90), None),
+    ],
+)
+def test_an_end_is_announced_while_there_is_time_to_do_something(
+    lives: timedelta, before: timedelta | None
+) -> None:
+    expires = NOW + lives
+    begun = Requested(TEAM, CHANNEL, "digicert", "a", "1", "k", ALICE, "twice", 2, ("S0",), expires)
+    announced = [one.at for one in work(None, begun) if one.kind is Kind.WARN]
+    assert announced == ([] if before is None else [expires - before])
+
+
+def test_a_second_line_is_called_when_it_has_waited_long_enough_and_once() -> None:
+    at = NOW + timedelta(minutes=20)
+    checking = a_request(state=State.CHECKING, order=None, escalation=("U0BOSS",), escalate_at=at)
+    assert Due(Kind.ESCALATE, at) in work(checking, OrderRead(an_order()))
+    late = at + SECOND
+    assert Due(Kind.ESCALATE, late) in work(checking, OrderRead(an_order()), now=late), "not in the past"
+    back = approved(escalation=("U0BOSS",), escalate_at=at)
+    assert Due(Kind.ESCALATE, at) in work(back, ApprovalTakenBack(BOB))
+    called = work(replace(back, escalated=True), ApprovalTakenBack(BOB))
+    assert not [one for one in called if one.kind is Kind.ESCALATE]
 
 
 def test_who_is_asked_is_reminded_later_unless_reminders_are_off() -> None:

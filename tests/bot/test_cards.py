@@ -26,6 +26,7 @@ from tests.bot.builders import (
     approved_by,
     check_message,
     concluded,
+    executing,
     found,
     longest_facts,
     longest_request,
@@ -73,16 +74,29 @@ def test_who_asked_for_what_and_why_is_always_there(request_: Request) -> None:
 
 
 @every_request
-def test_the_card_is_short(request_: Request) -> None:
-    blocks = [b for b in approval_card(request_, some_facts()).blocks if b["type"] == "section"]
-    assert len(shown(blocks).splitlines()) <= 9
+def test_there_are_at_most_eight_lines_before_the_buttons(request_: Request) -> None:
+    facts = some_facts(warnings=("a reissue in progress is dropped", "and another one"))
+    order = request_.order and replace(request_.order, warnings=("two certificates belong to it",))
+    blocks = approval_card(replace(request_, order=order), facts).blocks
+    above = [block["type"] for block in blocks].index("actions")
+    assert len(shown(blocks[:above]).splitlines()) <= 8
+    assert all(len(line) <= 330 for line in shown(blocks[:above]).splitlines())
+
+
+@pytest.mark.parametrize("name", ["pending", "pending, half-way"])
+def test_the_risk_comes_first(name: str) -> None:
+    assert "*This cancels an order and cannot be undone.*" in _head(REQUESTS[name])
+    assert "Cannot be undone." in approval_card(REQUESTS[name], some_facts()).text
 
 
 AGREED = [
     "pending",
     "pending, half-way",
+    "pending, could not be asked",
+    "approved, on hold",
     "executing",
     "cancelled",
+    "expired",
     "unknown",
     "needs a person",
     "needs a person, one has looked",
@@ -114,33 +128,40 @@ def test_buttons_are_there_only_while_they_can_do_something(request_: Request) -
     }
     card = approval_card(request_, some_facts())
     wanted = expected.get(request_.state, [])
+    if request_.approvals and request_.state in BEFORE_PERMIT:
+        wanted = [*wanted[:-1], ids.TAKE_BACK, ids.WITHDRAW]
+    if ids.DENY in wanted:
+        wanted.insert(wanted.index(ids.DENY) + 1, ids.ASK)
     if request_.held and request_.state is State.APPROVED:
         wanted = [ids.APPROVE, *wanted]  # more approvals may be what is missing
     if request_.closing and request_.state is State.NEEDS_PERSON:
         wanted = [ids.CONFIRM_CLOSING, *wanted]
-    assert action_ids(card.blocks) == wanted
+    assert action_ids(card.blocks) == [*wanted, ids.DETAILS]
 
 
 def test_buttons_carry_the_request_and_what_is_shown_and_nothing_else() -> None:
     request = a_request()
-    approve, deny, withdraw = _buttons(request)
+    approve, deny, ask, withdraw, details = _buttons(request)
     assert read_button(approve["value"]) == (request.id, digest(request))
     assert read_button(deny["value"]) == (request.id, digest(request))
-    assert read_button(withdraw["value"]) == (request.id, "")
+    assert all(read_button(button["value"]) == (request.id, "") for button in (ask, withdraw, details))
 
 
 def test_buttons_say_what_they_do_even_when_read_aloud() -> None:
-    approve, deny, withdraw = _buttons(a_request())
-    assert [b["text"]["text"] for b in (approve, deny, withdraw)] == [
+    approve, deny, ask, withdraw, details = _buttons(a_request())
+    assert [b["text"]["text"] for b in (approve, deny, ask, withdraw, details)] == [
         "Approve cancellation",
         "Deny",
+        "Ask a question",
         "Withdraw",
+        "Details",
     ]
     assert approve["accessibility_label"] == "Approve cancellation: DigiCert order ID 1042750"
+    assert details["accessibility_label"] == "Details: DigiCert order ID 1042750"
 
 
 def test_approving_is_confirmed_with_the_order_repeated() -> None:
-    approve, _, withdraw = _buttons(a_request())
+    approve, _, _, withdraw, _ = _buttons(a_request())
     asked = approve["confirm"]["text"]["text"]
     assert asked.startswith("DigiCert order ID 1042750 (shop.example.com, ")
     assert asked.endswith("). Cannot be undone.")
@@ -157,7 +178,7 @@ def test_a_long_reference_is_whole_in_the_dialog() -> None:
 
 def test_what_somebody_found_is_confirmed_with_order_person_and_evidence_repeated() -> None:
     request = REQUESTS["needs a person, one has looked"]
-    confirm, other = _buttons(request)
+    confirm, other, _ = _buttons(request)
     assert [b["text"]["text"] for b in (confirm, other)] == [
         "Confirm: cancelled at the provider",
         "I found something else",
@@ -224,11 +245,10 @@ def test_a_pending_card_has_everything_there_is_to_decide_on() -> None:
     seen = _seen(a_request(order=order), warnings=("a reissue in progress is dropped",))
     assert "*DigiCert says:* status `pending`." in seen
     assert "*shop.example.com* · Product: Secure Site · Organization: Northwind Mobile" in seen
-    assert "the certificate is never issued. *Cannot be undone.*" in seen
-    assert "Warning: a reissue in progress is dropped." in seen
-    assert "Warning: two certificates belong to it." in seen
+    assert "*If cancelled:* the order is cancelled and the certificate is never issued." in seen
+    assert "Warning: two certificates belong to it. 1 more in *Details*." in seen
     assert "*Approved so far:* nobody. 2 needed until <!date^" in seen
-    assert "Account www.digicert.com northwind" in seen
+    assert "*Order:* DigiCert order ID `1042750`, account www.digicert.com northwind" in seen
 
 
 def test_a_reversible_cancel_is_not_called_irreversible() -> None:
@@ -236,9 +256,20 @@ def test_a_reversible_cancel_is_not_called_irreversible() -> None:
     assert "undone" not in shown(card.blocks)
 
 
+def test_it_says_who_else_may_decide_by_now() -> None:
+    request = a_request(escalation=("U0BOSS", "S0DUTY"), escalate_at=NOW, escalated=True)
+    assert "UTC>. <@U0BOSS> and <!subteam^S0DUTY> may decide too." in _seen(request)
+    assert "may decide too" not in _seen(replace(request, escalated=False))
+
+
+def test_an_expired_card_says_what_to_do() -> None:
+    for name in ("expired", "expired, approved"):
+        assert "*What to do:* if the order is still to be cancelled, ask again" in _seen(REQUESTS[name])
+
+
 def test_half_way_it_says_who_approved_and_how_many_are_missing() -> None:
     seen = _seen(REQUESTS["pending, half-way"])
-    assert "*Waiting for 1 more approval*" in seen
+    assert "1 of 2 approvals so far." in seen
     assert "<@U0BOB>. 1 more needed until" in seen
 
 
@@ -376,7 +407,8 @@ def test_a_long_fact_does_not_hide_the_next_one() -> None:
 
 def test_facts_that_do_not_fit_are_counted() -> None:
     order = an_order(facts=tuple((f"Fact {n}", "x") for n in range(11)))
-    assert "3 more not shown" in _seen(a_request(order=order))
+    assert "8 more in *Details*" in _seen(a_request(order=order))
+    assert "3 more not shown" in _seen(executing(order=order))
 
 
 def test_the_card_holds_no_address_of_a_provider() -> None:
@@ -408,5 +440,5 @@ def _head(request: Request) -> str:
 
 
 def _buttons(request: Request) -> list[dict[str, Any]]:
-    buttons: list[dict[str, Any]] = approval_card(request, some_facts()).blocks[-1]["elements"]
-    return buttons
+    rows = [b for b in approval_card(request, some_facts()).blocks if b["type"] == "actions"]
+    return [button for row in rows for button in row["elements"]]

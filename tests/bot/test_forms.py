@@ -18,8 +18,10 @@ from bot.blocks.forms import (
     closing_form,
     deny_form,
     form_errors,
+    question_form,
     read_closing_form,
     read_deny_form,
+    read_question_form,
     read_request_form,
     request_form,
 )
@@ -160,6 +162,7 @@ def test_reading_never_fails(state: object) -> None:
     form = read_request_form(view)
     assert all(isinstance(text, str) for text in (form.reference, form.reason, form.origin))
     assert len(read_deny_form(view)) == 3
+    assert len(read_question_form(view)) == 2
     assert isinstance(read_closing_form(view).evidence, str)
     assert form_errors({"reference": "x"}, view)
 
@@ -191,6 +194,36 @@ def test_the_form_for_a_denial_repeats_the_order_and_knows_the_card() -> None:
     typed = {ids.REASON_BLOCK: {ids.REASON: {"value": " No. "}}}
     sent = {**view, "state": {"values": typed}}
     assert read_deny_form(sent) == (request.id, digest(request), "No.")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "written", "reason"),
+    [
+        ("wrong_order", None, "Wrong order"),
+        ("too_late", " It has been paid. ", "Too late to be useful: It has been paid."),
+        ("other", "It has been paid.", "It has been paid."),
+        (None, "It has been paid.", "It has been paid."),
+        ("other", "  ", ""),
+        (None, None, ""),
+        ("never offered", None, ""),
+        (["wrong_order"], None, ""),
+    ],
+)
+def test_a_denial_is_chosen_or_written_or_both(chosen: object, written: str | None, reason: str) -> None:
+    typed = {
+        ids.DENIAL_BLOCK: {ids.DENIAL: {"selected_option": {"value": chosen}}},
+        ids.REASON_BLOCK: {ids.REASON: {"value": written}},
+    }
+    view = deny_form(a_request(), some_facts())
+    assert read_deny_form({**view, "state": {"values": typed}})[2] == reason
+
+
+def test_the_form_for_a_question_says_what_becomes_of_it_and_is_read_back() -> None:
+    view = question_form(a_request(), some_facts())
+    check_view(view)
+    assert "expires <!date^" in shown(view["blocks"])
+    typed = {ids.QUESTION_BLOCK: {ids.QUESTION: {"value": " Why now? "}}}
+    assert read_question_form({**view, "state": {"values": typed}}) == (a_request().id, "Why now?")
 
 
 @pytest.mark.parametrize("finding", Finding)
@@ -232,4 +265,5 @@ def test_the_longest_and_the_most_hostile_forms_still_open() -> None:
     hostile = a_request(reason=HOSTILE, order=an_order(known_as=HOSTILE), reference=HOSTILE)
     for request in (longest_request(), hostile, replace(longest_request(), order=None)):
         check_view(deny_form(request, longest_facts()))
+        check_view(question_form(request, longest_facts()))
     check_view(request_form([longest_facts()], provider="digicert", reason=HOSTILE, reference="9" * 200))

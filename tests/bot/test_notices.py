@@ -10,6 +10,7 @@ from bot.blocks.notices import (
     asked_notice,
     card_call,
     help_text,
+    last_call,
     list_text,
     outcome_dm,
     reminder,
@@ -88,6 +89,21 @@ def test_a_reminder_mentions_only_those_who_have_not_approved() -> None:
     text = reminder(REQUESTS["pending, half-way"], some_facts())
     assert text.startswith("<!subteam^S0ONCALL> <@U0CAROL> Reminder:")
     assert "still needs 1 approval (1 of 2 so far)" in text
+
+
+def test_a_last_call_mentions_those_who_can_still_do_something() -> None:
+    text = last_call(REQUESTS["pending, half-way"], some_facts())
+    assert text.startswith("<!subteam^S0ONCALL> <@U0CAROL> The request to cancel DigiCert order ID `1042750`")
+    assert "expires <!date^" in text
+    assert "still needs 1 approval (1 of 2 so far)" in text
+    held = last_call(REQUESTS["approved, on hold"], some_facts())
+    assert held.startswith("<@U0ALICE> The request")
+    assert "has not been sent. It is on hold: Slack could not be read." in held
+
+
+def test_whoever_was_called_later_is_reminded_too() -> None:
+    request = replace(REQUESTS["pending"], escalation=("U0BOSS",), escalated=True)
+    assert "<@U0BOSS> Reminder:" in reminder(request, some_facts())
 
 
 def test_a_reminder_of_what_needs_a_person_leaves_out_who_cannot_help() -> None:

@@ -10,6 +10,7 @@ import pytest
 from bot.errors import Refused
 from bot.model import (
     Answered,
+    ApprovalTakenBack,
     ApprovalVerified,
     ApprovalVoided,
     Approve,
@@ -22,6 +23,8 @@ from bot.model import (
     Denied,
     Deny,
     Eligibility,
+    Escalate,
+    Escalated,
     Event,
     Expire,
     Expired,
@@ -33,6 +36,8 @@ from bot.model import (
     Permitted,
     Person,
     ProposeClosing,
+    Question,
+    Questioned,
     QuorumReached,
     RecordAnswer,
     RecordFollowUp,
@@ -41,6 +46,7 @@ from bot.model import (
     Request,
     Requested,
     State,
+    TakeBack,
     TakePermit,
     Verdict,
     Withdraw,
@@ -203,6 +209,149 @@ def test_nobody_decides_after_expiry() -> None:
     assert decide(request, Expire(), NOW) == []
     assert decide(request, Expire(), late) == [Expired()]
     assert decide(executing(), Expire(), late) == []
+
+
+# --- thinking better of it ----------------------------------------------------------------------------
+
+
+def taken_back(request: Request, by: Person, clicked: str = "") -> Request:
+    return after(request, decide(request, TakeBack(by, clicked), NOW))
+
+
+def test_an_approval_that_is_taken_back_does_not_count_and_can_be_given_again() -> None:
+    request = taken_back(approved_by(BOB), BOB)
+    assert (request.approvals, request.state) == ((), State.PENDING)
+    again = approved_by(BOB, CAROL, request=request)
+    assert [approval.by for approval in again.counted] == [BOB, CAROL]
+    assert again.state is State.APPROVED
+
+
+def test_an_approved_request_waits_again_when_an_approval_it_needs_is_taken_back() -> None:
+    request = taken_back(approved_by(BOB, CAROL), CAROL)
+    assert (request.state, [a.by for a in request.counted]) == (State.PENDING, [BOB])
+    assert decide(request, a_permit(request), NOW) == []
+
+
+def test_an_approval_beyond_the_quorum_is_taken_back_without_undoing_it() -> None:
+    request = after(approved_by(BOB, CAROL), [Held("Slack is away")])
+    request = taken_back(approved_by(DAN, request=request), BOB)
+    assert request.state is State.APPROVED
+
+
+def test_an_approval_can_be_taken_back_by_whom_it_is_of_until_the_permit_and_not_after() -> None:
+    assert refusal(approved_by(BOB), TakeBack(CAROL)) == "no_approval"
+    assert refusal(approved_by(BOB), TakeBack(ALICE)) == "no_approval"
+    assert refusal(approved_by(BOB), TakeBack(Person("T0OTHER", BOB.user))) == "outsider"
+    assert refusal(executing(), TakeBack(BOB)) == "too_late"
+    assert decide(approved_by(BOB, CAROL), TakeBack(BOB, "1.0"), NOW) == [ApprovalTakenBack(BOB, "1.0")]
+
+
+def test_one_click_that_arrives_twice_takes_an_approval_back_once() -> None:
+    request = taken_back(approved_by(BOB), BOB, "1763683200.000200")
+    assert decide(request, TakeBack(BOB, "1763683200.000200"), NOW) == []
+    assert refusal(request, TakeBack(BOB, "1763683200.000300")) == "no_approval"
+
+
+@pytest.mark.parametrize("clicked", ["1763683200.000100", "1763683200.000200", ""])
+def test_a_click_from_before_it_was_taken_back_does_not_bring_it_back(clicked: str) -> None:
+    request = taken_back(approved_by(BOB), BOB, "1763683200.000200")
+    late = replace(an_approval(request, BOB), clicked=clicked)
+    assert refusal(request, late) == "taken_back"
+    newer = replace(late, clicked="1763683200.000300")
+    assert after(request, decide(request, newer, NOW)).approval_of(BOB)
+    others = replace(an_approval(request, CAROL), clicked="1763683200.000001")
+    assert after(request, decide(request, others, NOW)).approval_of(CAROL), "it was not Carol's"
+
+
+# --- asking before deciding ---------------------------------------------------------------------------
+
+
+def a_question(by: Person, text: str = "why?", answer: Eligibility = Eligibility.ELIGIBLE) -> Question:
+    return Question(by, text, verdict(by, answer))
+
+
+def test_a_question_is_kept_and_decides_nothing() -> None:
+    request = approved_by(BOB)
+    asked = after(request, decide(request, a_question(CAROL), NOW))
+    assert [(one.by, one.question) for one in asked.questions] == [(CAROL, "why?")]
+    assert (asked.state, asked.approvals, digest(asked)) == (
+        request.state,
+        request.approvals,
+        digest(request),
+    )
+    assert decide(asked, a_question(CAROL), NOW) == [], "the same form once more"
+
+
+def test_only_who_could_decide_asks_and_only_while_it_matters() -> None:
+    assert refusal(pending(), a_question(ALICE)) == "own_request"
+    assert refusal(pending(), a_question(BOB, answer=Eligibility.NOT_ELIGIBLE)) == "not_approver"
+    assert refusal(pending(), a_question(Person("T0OTHER", "U0BOB"))) == "outsider"
+    assert refusal(executing(), a_question(BOB)) == "decided"
+    assert refusal(pending(), a_question(BOB), NOW + timedelta(hours=2)) == "expired"
+    pestered = after(pending(), [Questioned(BOB, str(n)) for n in range(20)])
+    assert refusal(pestered, a_question(BOB)) == "too_many"
+
+
+# --- waiting for longer -------------------------------------------------------------------------------
+
+BOSS = ("U0BOSS",)
+SOON = NOW + timedelta(minutes=10)
+
+
+def with_a_second_line(*events: Event) -> Request:
+    first = a_request()
+    begin = Requested(
+        TEAM,
+        "C0",
+        "digicert",
+        LIVE,
+        "123",
+        "key",
+        ALICE,
+        "typo",
+        2,
+        first.approvers,
+        first.expires_at,
+        escalation=BOSS,
+        escalate_at=SOON,
+    )
+    return replay("r1", [(event, NOW) for event in (begin, OrderRead(CANCELLABLE), *events)])
+
+
+def test_whoever_is_called_later_may_decide_from_then_on() -> None:
+    request = with_a_second_line()
+    assert request.may_decide == ("S0ONCALL",)
+    assert decide(request, Escalate(), NOW) == []
+    assert decide(request, Escalate(), SOON) == [Escalated()]
+    called = after(request, [Escalated()])
+    assert called.may_decide == ("S0ONCALL", "U0BOSS")
+    assert decide(called, Escalate(), SOON) == []
+
+
+def test_approvals_from_before_somebody_was_called_still_count() -> None:
+    request = approved_by(BOB, request=with_a_second_line())
+    request = approved_by(CAROL, request=after(request, [Escalated()]))
+    assert isinstance(decide(request, a_permit(request), NOW)[0], Permitted)
+
+
+def test_nobody_else_is_called_for_what_is_decided_or_expired() -> None:
+    for events in ([Denied(BOB, "no")], [Withdrawn(ALICE)], [Expired()]):
+        assert decide(with_a_second_line(*events), Escalate(), SOON) == []
+    assert decide(with_a_second_line(), Escalate(), NOW + timedelta(hours=1)) == []
+    assert decide(approved_by(BOB, CAROL, request=with_a_second_line()), Escalate(), SOON) == []
+    assert decide(pending(), Escalate(), SOON) == [], "nobody was named"
+
+
+def test_who_is_called_later_is_a_part_of_what_people_approve() -> None:
+    request = with_a_second_line()
+    others = replace(request, escalation=("U0OTHER",)), replace(request, escalate_at=NOW), pending()
+    assert len({digest(one) for one in (request, *others)}) == 4
+    assert digest(after(request, [Escalated()])) == digest(request)
+
+
+def test_a_digest_from_before_there_was_a_second_line_is_what_it_was() -> None:
+    """Open requests survive the update: this one was worked out by the version before."""
+    assert digest(pending()) == "acb53e4688246d89891d5e401c38a313046a4ac92a7a527860ba34ce082e9c90"
 
 
 # --- stopping -----------------------------------------------------------------------------------------

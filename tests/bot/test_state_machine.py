@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from bot.model import (
     ENDED,
     OPEN,
     Answered,
+    ApprovalTakenBack,
     ApprovalVerified,
     ApprovalVoided,
     Approve,
@@ -44,6 +46,8 @@ from bot.model import (
     Denied,
     Deny,
     Eligibility,
+    Escalate,
+    Escalated,
     Event,
     Expire,
     Expired,
@@ -55,6 +59,8 @@ from bot.model import (
     Person,
     PersonCalled,
     ProposeClosing,
+    Question,
+    Questioned,
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
@@ -62,6 +68,7 @@ from bot.model import (
     Request,
     Requested,
     State,
+    TakeBack,
     TakePermit,
     Verdict,
     Withdraw,
@@ -73,9 +80,12 @@ from bot.model import (
 from bot.rules import decide
 from bot.store import Unit
 from bot.store.chain import Head
+from bot.store.sqlite import path_of
 from providers.contract import OrderState, Outcome, Result, Standing
+from tests import postgres
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, DAVE, TEAM
-from tests.bot.stores import Clock, opened
+from tests.bot.stores import Clock, opened, url_of
+from tests.past_the_bot import dumped
 
 GUEST = Person(TEAM, "U0GUEST")
 OUTSIDER = Person("T0OTHER", "U0BOB")
@@ -127,21 +137,27 @@ class Anything(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self._folder = TemporaryDirectory()
-        self.path = Path(self._folder.name, "bot.db")
-        self._open = opened(self.path, self.clock)
-        self.store = self._open.__enter__()
+        self._made = ExitStack()
+        self._database = self.new_database(self._made)
+        self._opened = ExitStack()
+        self.store = self._opened.enter_context(opened(self._database, self.clock))
         self.told: dict[str, Told] = {}
         self.head = Head()
         self.count = 0
 
+    def new_database(self, made: ExitStack) -> str:
+        return url_of(Path(made.enter_context(TemporaryDirectory()), "bot.db"))
+
     def teardown(self) -> None:
-        self._open.__exit__(None, None, None)
-        left = b"".join(path.read_bytes() for path in self.path.parent.iterdir())
+        self._opened.close()
+        left = self.left(self._database)
         for told in self.told.values():
             is_over = told.seen is not None and told.seen.state in ENDED
-            assert not is_over or told.reference.encode() not in left, "wiped, and still in the file"
-        self._folder.cleanup()
+            assert not is_over or told.reference.encode() not in left, "wiped, and still there"
+        self._made.close()
+
+    def left(self, database: str) -> bytes:
+        return b"".join(path.read_bytes() for path in path_of(database).parent.iterdir())
 
     # --- what people do -----------------------------------------------------------------------------
 
@@ -171,11 +187,36 @@ class Anything(RuleBasedStateMachine):
         self.apply(request.id, Approve(by, shown, self.verdict(request, by, answer)), by)
 
     @precondition(lambda self: self.told)
+    @rule(which=which, by=people, again=st.sampled_from(["", "older", "newer"]))
+    def take_back(self, which: int, by: Person, again: str) -> None:
+        """Perhaps an approval arrives after that, from before it or from after it."""
+        request = self.pick(which, State.PENDING, State.APPROVED)
+        self.count += 1
+        before = request.approval_of(by)
+        request = self.apply(request.id, TakeBack(by, f"{self.count}.000001"), by)
+        assert not (request.state in BEFORE_PERMIT and request.approval_of(by))
+        if again and request.state in BEFORE_PERMIT:
+            clicked = f"{self.count - (again == 'older')}.000002"
+            said = Approve(by, digest(request), self.verdict(request, by, YES), clicked)
+            request = self.apply(request.id, said, by)
+            if before and again == "older":
+                assert not request.approval_of(by), "a click from before counts"
+
+    @precondition(lambda self: self.told)
     @rule(which=which, by=people, answer=mostly_yes, is_late=st.booleans(), sure=st.integers(0, 2))
     def deny(self, which: int, by: Person, answer: Eligibility, is_late: bool, sure: int) -> None:
         request = self.pick(which, *(ENDED if is_late else OPEN))
         if is_late or sure == 0 or by not in APPROVERS:
             self.apply(request.id, Deny(by, "no", self.verdict(request, by, answer)), by)
+
+    @precondition(lambda self: self.told)
+    @rule(which=which, by=people, answer=mostly_yes)
+    def ask_the_requester(self, which: int, by: Person, answer: Eligibility) -> None:
+        request = self.pick(which)
+        asked = Question(by, "why?", self.verdict(request, by, answer))
+        after = self.apply(request.id, asked, by)
+        assert decided(after) == decided(request)
+        assert (after.state, after.approvals) == (request.state, request.approvals)
 
     @precondition(lambda self: self.told)
     @rule(which=which, by=people, sure=st.integers(0, 2))
@@ -237,6 +278,12 @@ class Anything(RuleBasedStateMachine):
     @rule(minutes=st.sampled_from([0, 0, 0, 1, 1, 1, 1, 20, 130]))
     def time_passes(self, minutes: int) -> None:
         self.clock.advance(timedelta(minutes=minutes, seconds=1))
+
+    @precondition(lambda self: self.told)
+    @rule(which=which)
+    def escalate(self, which: int) -> None:
+        request = self.apply(self.pick(which, State.PENDING).id, Escalate())
+        assert not request.escalated or self.clock() >= (request.escalate_at or self.clock.now)
 
     @precondition(lambda self: self.told)
     @rule(which=which)
@@ -382,6 +429,8 @@ class Anything(RuleBasedStateMachine):
         event = Requested(
             TEAM, CHANNEL, "digicert", ACCOUNT, "#1", key, ALICE, "twice", quorum, ("S0",), self.clock() + TTL
         )
+        if self.count % 2:
+            event = replace(event, escalation=("U0BOSS",), escalate_at=self.clock() + TTL / 4)
         told = Told(f"the exact reference {self.count:04}")
         begun = self.store.write_now(lambda unit: unit.begin(f"r{self.count:04}", event, told.reference))
         self.told[begun.id] = told
@@ -432,6 +481,17 @@ class Anything(RuleBasedStateMachine):
         return self.store.write_now(work)
 
 
+class AnythingOnPostgres(Anything):
+    reached: ClassVar[Counter[State]] = Counter()
+    permits: ClassVar[Counter[int]] = Counter()
+
+    def new_database(self, made: ExitStack) -> str:
+        return made.enter_context(postgres.new_database())
+
+    def left(self, database: str) -> bytes:
+        return dumped(database)
+
+
 def _but_for(verdicts: tuple[Verdict, ...], answer: Eligibility) -> tuple[Verdict, ...]:
     """The same, but the one on the last of them."""
     return (*verdicts[:-1], *(replace(verdict, answer=answer) for verdict in verdicts[-1:]))
@@ -479,6 +539,7 @@ def check_history(request: Request, history: Sequence[tuple[Event, datetime]], t
     order: OrderState | None = None
     approvals: dict[Person, tuple[str, bool]] = {}
     over, permits, proved_without_effect = False, 0, True
+    assert request.escalated == any(isinstance(event, Escalated) for event, _ in rest)
     for event, at in rest:
         match event:
             case OrderRead(read):
@@ -492,8 +553,16 @@ def check_history(request: Request, history: Sequence[tuple[Event, datetime]], t
                 approvals[by] = (card, verified)
             case ApprovalVerified(by, _):
                 approvals[by] = (approvals[by][0], True)
-            case ApprovalVoided(by, _):
+            case ApprovalVoided(by, _) | ApprovalTakenBack(by):
+                assert not over
                 del approvals[by]
+            case Escalated():
+                assert not over
+                assert first.escalate_at is not None
+                assert first.escalate_at <= at < first.expires_at
+            case Questioned(by):
+                assert not over
+                assert by != first.requester
             case Denied() | Withdrawn() | Expired():
                 over = True
             case Answered(_, outcome) | FollowedUp(outcome):
@@ -520,13 +589,14 @@ def check_history(request: Request, history: Sequence[tuple[Event, datetime]], t
 
 
 @pytest.mark.usefixtures("only_this_machine")
-def test_no_order_of_commands_breaks_a_promise() -> None:
-    Anything.reached.clear()
-    Anything.permits.clear()
+@pytest.mark.parametrize(("machine", "examples"), [(Anything, 28), (AnythingOnPostgres, 7)])
+def test_no_order_of_commands_breaks_a_promise(machine: type[Anything], examples: int) -> None:
+    machine.reached.clear()
+    machine.permits.clear()
     run_state_machine_as_test(
-        Anything,
+        machine,
         settings=settings(
-            max_examples=28,
+            max_examples=examples,
             stateful_step_count=50,
             derandomize=True,
             database=None,
@@ -535,5 +605,5 @@ def test_no_order_of_commands_breaks_a_promise() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert set(Anything.permits) == {0, 1, 2}, "a machine that gets nowhere proves nothing"
-    assert Anything.reached[State.CLOSED], "nor does one that closes nothing"
+    assert set(machine.permits) == {0, 1, 2}, "a machine that gets nowhere proves nothing"
+    assert machine.reached[State.CLOSED], "nor does one that closes nothing"

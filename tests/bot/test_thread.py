@@ -11,6 +11,7 @@ from bot.blocks.thread import thread_line
 from bot.blocks.words import word
 from bot.model import (
     Answered,
+    ApprovalTakenBack,
     ApprovalVerified,
     ApprovalVoided,
     Approved,
@@ -18,6 +19,7 @@ from bot.model import (
     Closed,
     ClosingProposed,
     Denied,
+    Escalated,
     Event,
     Expired,
     Finding,
@@ -27,6 +29,7 @@ from bot.model import (
     OrderRead,
     Permitted,
     PersonCalled,
+    Questioned,
     QuorumReached,
     Request,
     Requested,
@@ -39,6 +42,7 @@ from tests.bot.builders import (
     BOB,
     CAROL,
     HOSTILE,
+    NOW,
     a_request,
     an_order,
     approved,
@@ -250,7 +254,37 @@ def test_the_thread_says_the_outcome_in_its_one_word(state: State) -> None:
     assert "Something was said." in line
 
 
+def test_an_approval_that_is_taken_back_is_told_with_what_is_needed_now() -> None:
+    request = approved_by(a_request(), CAROL)
+    assert say(request, ApprovalTakenBack(BOB)) == (
+        "<@U0BOB> took the approval back. Now 1 of 2. 1 approval still needed."
+    )
+
+
+def test_whoever_is_called_later_is_told_why_and_what_they_may_do() -> None:
+    request = a_request(escalation=("U0BOSS", BOB.user), escalate_at=NOW, escalated=True)
+    line = say(approved_by(request, BOB), Escalated())
+    assert line is not None
+    assert line.startswith(
+        "<@U0BOSS> You are called because the request to cancel DigiCert order ID `1042750`"
+    )
+    assert "still needs 1 approval until" in line
+    assert "you may approve or deny it too" in line
+
+
+def test_a_question_calls_the_requester_and_says_that_the_clock_runs() -> None:
+    line = say(a_request(), Questioned(BOB, "Is the renewal for March in it?"))
+    assert line is not None
+    assert line.startswith(
+        "<@U0ALICE>, <@U0BOB> asks:\n> Is the renewal for March in it?\nPlease answer here"
+    )
+    assert "can still be approved until <!date^" in line
+
+
 EVENTS = [
+    Questioned(BOB, HOSTILE),
+    Escalated(),
+    ApprovalTakenBack(BOB),
     Approved(BOB, "d", False, HOSTILE),
     ApprovalVoided(BOB, HOSTILE),
     Denied(BOB, HOSTILE),
@@ -268,11 +302,15 @@ def test_hostile_text_stays_text(event: Event) -> None:
     check_mrkdwn(line)
 
 
-@pytest.mark.parametrize("event", [*EVENTS, Denied(BOB, "&" * 500), Expired()], ids=lambda event: event.kind)
+@pytest.mark.parametrize(
+    "event",
+    [*EVENTS, Denied(BOB, "&" * 500), Questioned(BOB, "&" * 500), Expired()],
+    ids=lambda event: event.kind,
+)
 def test_the_longest_line_fits_into_a_section(event: Event) -> None:
     longest = longest_request()
     asked = tuple(f"U{n:010}" for n in range(200))
-    request = replace(longest, state=State.PENDING, version=9, approvers=asked)
+    request = replace(longest, state=State.PENDING, version=9, approvers=asked, escalation=asked)
     if isinstance(event, OrderRead):
         event = OrderRead(longest.order or event.order)
     line = thread_line([event], request, longest_facts(), before=longest)
