@@ -280,7 +280,7 @@ def may_be_there(problem: SlackProblem) -> bool:
 
 def _may_be_seen_later(problem: SlackProblem, tries: int) -> bool:
     """Whether to wait rather than to post unseen. Without a scope, for example, it would be for ever."""
-    if problem.code == "missing_scope":
+    if problem.code in {"missing_scope", "thread_not_found"}:
         return False
     lost = problem.code.startswith("no_answer_")
     return (

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
@@ -56,6 +57,8 @@ TELL_FOR = timedelta(days=7)
 WORTH_KNOWING = frozenset({State.DENIED, State.CANCELLED, State.ALREADY_CANCELLED, State.REFUSED})
 A_DAY_PER_ORDER = 5
 """Requests for one order within a day: approvers are not to be worn down."""
+PAGE = 10
+"""Requests in a list that is shown at once."""
 OPEN_PER_REQUESTER = 20
 """Open requests one person may have: enough for a bad day, too few to wear approvers down."""
 
@@ -102,6 +105,15 @@ class Click:
     """It is no message, but the clicker's own App Home."""
     clicked: str = ""
     """When, by Slack's clock, such as "1763683200.000100"; empty where Slack does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a list, as it is shown at once."""
+
+    requests: Sequence[Request]
+    number: int
+    has_more: bool
 
 
 class Workflow:
@@ -343,16 +355,29 @@ class Workflow:
         card = await self._store.read(lambda unit: unit.card(request_id))
         return None if card is None else (card.channel, card.ts)
 
-    async def mine(self, by: Person) -> list[Request]:
-        return await self._store.read(lambda unit: unit.requests(requester=str(by), limit=20))
+    async def mine(self, by: Person, page: int = 1) -> Page:
+        """The requests somebody made, the newest first."""
+        return await self._page(page, requester=str(by))
 
-    async def pending(self) -> list[Request]:
+    async def pending(self, page: int = 1) -> Page:
+        """What waits for people, the oldest first: nobody should wait for ever."""
         states = [State.PENDING.value, State.APPROVED.value, State.NEEDS_PERSON.value]
-        return await self._store.read(lambda unit: unit.requests(states=states, limit=20))
+        return await self._page(page, states=states, oldest_first=True)
 
-    async def history(self) -> list[Request]:
+    async def history(self, provider: str = "", by: Person | None = None, page: int = 1) -> Page:
+        """What has ended, the newest first; of one provider or of one requester, if given."""
         states = [state.value for state in ENDED]
-        return await self._store.read(lambda unit: unit.requests(states=states, limit=20))
+        requester = str(by) if by else None
+        return await self._page(page, states=states, requester=requester, provider=provider or None)
+
+    async def _page(self, number: int, **which: Any) -> Page:
+        skip = (number - 1) * PAGE
+
+        def read(unit: Unit) -> list[Request]:
+            return unit.requests(**which, limit=PAGE + 1, skip=skip)
+
+        found = await self._store.read(read)
+        return Page(found[:PAGE], number, has_more=len(found) > PAGE)
 
     # --- what the worker does ---------------------------------------------------------------------
 

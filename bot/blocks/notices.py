@@ -46,8 +46,8 @@ VERBS = {
     "help": "this page",
     "status <id>": "what became of one request",
     "mine": "the requests you made",
-    "pending": "the requests waiting for approval",
-    "history": "the latest requests that ended",
+    "pending": "what waits for people, the oldest first",
+    "history [provider or member ID]": "the requests that ended; `me` for your own",
     "withdraw <id>": "take your own request back",
 }
 """Each verb as it is typed, and what it shows or does."""
@@ -177,13 +177,17 @@ def status_text(request: Request, facts: Facts) -> str:
     return _whole_lines([line for line in lines if line])
 
 
-def list_text(requests: Sequence[Request], facts_by_name: Mapping[str, Facts], title: str) -> str:
-    """One line for each request, newest as they come."""
+def list_text(
+    requests: Sequence[Request], facts_by_name: Mapping[str, Facts], title: str, more: str = ""
+) -> str:
+    """One line for each request, in the order given. `more`: what to type for the next page."""
     if not requests:
         return f"*{literal(title)}*\nNone."
     lines = [_line(request, facts_by_name.get(request.provider)) for request in requests[:LISTED_AT_MOST]]
     left = len(requests) - len(lines)
-    return _whole_lines([f"*{literal(title)}*", *lines, *([f"{left} more are not shown."] if left else [])])
+    rest = [f"{left} more are not shown."] if left else []
+    rest += [f"There are more: {code(f'{COMMAND} {more}')}."] if more else []
+    return _whole_lines([f"*{literal(title)}*", *lines, *rest])
 
 
 def unknown_provider(text: str, enabled: Sequence[Facts]) -> str:
@@ -234,7 +238,7 @@ def _line(request: Request, facts: Facts | None) -> str:
     count = f" ({tally(request)})" if request.state is State.PENDING else found_by_people(request)
     return (
         f"• {order}: *{word(request.state)}*{count}, asked by {mention(request.requester.user)} "
-        f"{when(request.created_at)}, request {code(request.short_id)}"
+        f"{when(request.created_at)}, request {code(request.short_id)}."
     )
 
 

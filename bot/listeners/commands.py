@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -18,11 +19,13 @@ from bot.listeners.payload import Body, message_text, pressed, text_at, who_acte
 from bot.logs import get_logger
 from bot.model import Person, Request
 from bot.slack import Slack, SlackProblem
-from bot.workflow import Workflow
+from bot.workflow import Page, Workflow
 
 log = get_logger(__name__)
 
 COMMAND = "/cancel-order"
+
+_USER = re.compile(r"(?:<@)?([UW][A-Z0-9]{4,20})(?:\|[^>]*)?>?", re.ASCII)
 
 Answer = Callable[[Person, list[str]], Awaitable[str]]
 
@@ -131,23 +134,50 @@ class Desk:
         request = await self._workflow.find(rest[0] if rest else "")
         return notices.status_text(request, self._workflow.facts(request))
 
-    async def _mine(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
-        return self._list(await self._workflow.mine(person), "Your requests")
+    async def _mine(self, person: Person, rest: list[str]) -> str:
+        page = await self._workflow.mine(person, _page_number(rest))
+        return self._list(page, "Your requests", "mine")
 
     async def _pending(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
-        return self._list(await self._workflow.pending(), "Waiting for people")
+        page = await self._workflow.pending(_page_number(rest))
+        return self._list(page, "Waiting for people", "pending")
 
-    async def _history(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
-        return self._list(await self._workflow.history(), "The latest requests")
+    async def _history(self, person: Person, rest: list[str]) -> str:
+        """Of all, of one provider, or of one person: `me`, a member ID or a mention."""
+        of = rest[0].lower() if rest and not rest[0].isdecimal() else ""
+        number = _page_number(rest[1:] if of else rest)
+        if not of:
+            page = await self._workflow.history(page=number)
+        elif of == "me" or (user := _user_in(rest[0])):
+            asked_by = person if of == "me" else Person(person.team, user)
+            page = await self._workflow.history(by=asked_by, page=number)
+        elif self._workflow.accounts.names_of(of):
+            page = await self._workflow.history(provider=of, page=number)
+        else:
+            return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
+        return self._list(page, "Requests that ended", f"history {of}".strip())
 
     async def _withdraw(self, person: Person, rest: list[str]) -> str:
         request = await self._workflow.find(rest[0] if rest else "")
         after = await self._workflow.withdraw(request.id, person)
         return notices.status_text(after, self._workflow.facts(after))
 
-    def _list(self, requests: list[Any], title: str) -> str:
-        facts = {request.provider: self._workflow.facts(request) for request in requests}
-        return notices.list_text(requests, facts, title)
+    def _list(self, page: Page, title: str, verb: str) -> str:
+        facts = {request.provider: self._workflow.facts(request) for request in page.requests}
+        more = f"{verb} {page.number + 1}" if page.has_more else ""
+        return notices.list_text(page.requests, facts, title, more)
+
+
+def _page_number(words: list[str]) -> int:
+    """`2` or `page 2`; the first page for anything else."""
+    last = words[-1] if words else ""
+    return max(int(last), 1) if last.isascii() and last.isdecimal() and len(last) < 5 else 1
+
+
+def _user_in(word: str) -> str:
+    """The member ID in `U0123`, `<@U0123>` or `<@U0123|bob>`; empty when it is none."""
+    found = _USER.fullmatch(word)
+    return found[1] if found else ""
 
 
 def _again(request: Request) -> Meant:

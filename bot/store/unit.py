@@ -123,14 +123,18 @@ class Unit:
         *,
         states: Sequence[str] = (),
         requester: str | None = None,
+        provider: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
+        skip: int = 0,
         oldest_first: bool = False,
     ) -> list[Request]:
         """The newest requests first, unless `oldest_first`."""
         made = col(RequestRow.created_at)
         order = made if oldest_first else made.desc()
-        query = select(RequestRow).order_by(order, RequestRow.id).limit(limit)
+        query = select(RequestRow).order_by(order, RequestRow.id).limit(limit).offset(skip)
+        if provider is not None:
+            query = query.where(RequestRow.provider == provider)
         if states:
             query = query.where(col(RequestRow.state).in_(list(states)))
         if requester is not None:
