@@ -22,7 +22,8 @@ async def test_a_list_longer_than_a_page_says_what_to_type_for_the_next(world: W
     first = await answer(world, "alice", "mine", "There are more")
     assert first.count("•") == 10
     assert "/cancel-order mine 2" in first
-    second = await answer(world, "alice", "mine 2", "missing-1`")
+    assert "missing-0" not in first, "the newest come first"
+    second = await answer(world, "alice", "mine 2", "• Payvalida order number `missing-0`")
     assert second.count("•") == 2
     assert "There are more" not in second
     assert vendor.sends == []

@@ -47,7 +47,7 @@ VERBS = {
     "status <id>": "what became of one request",
     "mine": "the requests you made",
     "pending": "what waits for people, the oldest first",
-    "history [provider or member ID]": "the requests that ended; `me` for your own",
+    "history": "the requests that ended; add a provider, a member ID or `me` for some of them",
     "withdraw <id>": "take your own request back",
 }
 """Each verb as it is typed, and what it shows or does."""
