@@ -1,4 +1,4 @@
-"""`python -m sandbox`: a workspace to click in. `python -m sandbox demo`: the same, played by itself."""
+"""`python -m sandbox`: a workspace to click in; `demo`: played by itself; `screenshots`: pictures of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sandbox import demo
+from sandbox import demo, screenshots
 from sandbox.process import BotProcess
 from sandbox.town import Town
 
@@ -29,12 +29,14 @@ SETTINGS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("serve", "demo"), default="serve")
+    parser.add_argument("what", nargs="?", choices=("serve", "demo", "screenshots"), default="serve")
     parser.add_argument("--port", type=int, help=f"of the page; {PORT}, or any that is free")
     given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         if given.what == "demo":
             sys.exit(asyncio.run(demo.play()))
+        if given.what == "screenshots":
+            sys.exit(asyncio.run(screenshots.take()))
         with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
             port = _free(PORT) if given.port is None else given.port
             try:

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -20,11 +20,20 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "TMPDIR", "VIRTUAL
 class BotProcess:
     """`python -m bot run` in an environment of ours. It reads no `.env`: it runs in its own folder."""
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, log: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        log: IO[bytes] | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        """`before` is called in the new process, right before the bot's program starts in it."""
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-        self._environment = kept | dict(environment) | {"PYTHONPATH": str(ROOT), "PORT": str(free_port())}
+        self.port = free_port()
+        self._environment = kept | dict(environment) | {"PYTHONPATH": str(ROOT), "PORT": str(self.port)}
         self._folder = folder
         self._log = log
+        self._before = before
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -42,6 +51,7 @@ class BotProcess:
             env=self._environment,
             stderr=self._log,
             stdin=asyncio.subprocess.DEVNULL,
+            preexec_fn=self._before,
         )
 
     async def stop(self, grace: float = 30.0) -> int:

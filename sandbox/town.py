@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from sandbox.backstage import Backstage
 from sandbox.slack.server import SlackServer
 from sandbox.slack.workspace import Workspace
 from sandbox.vendors import VENDORS
@@ -25,7 +26,7 @@ class Town:
     def __init__(self, slack_port: int = 0) -> None:
         self.workspace = Workspace.example()
         self.vendors: dict[str, Vendor[Any]] = {vendor.name: vendor() for vendor in VENDORS}
-        self._server = SlackServer(self.workspace, vendors=self.describe_vendors)
+        self._server = SlackServer(self.workspace, Backstage(self.vendors, self.workspace.wire).routes())
         self._slack_port = slack_port
         self._open = AsyncExitStack()
         self.url = ""
@@ -59,26 +60,3 @@ class Town:
         for vendor in self.vendors.values():
             environment |= vendor.settings()
         return environment | changes
-
-    def describe_vendors(self) -> list[dict[str, Any]]:
-        """The pretend providers and their orders, for the page."""
-        return [
-            {
-                "label": vendor.label,
-                "name": vendor.name,
-                "orders": [
-                    {
-                        "reference": reference,
-                        "what": what.replace("_", " "),
-                        "state": _state(vendor, reference),
-                    }
-                    for what, reference in vendor.samples.items()
-                ],
-            }
-            for vendor in self.vendors.values()
-        ]
-
-
-def _state(vendor: Vendor[Any], reference: str) -> str:
-    """The order's state in the vendor's words; empty for a reference that is no order's own."""
-    return vendor.state_of(reference) if reference in vendor.orders else ""

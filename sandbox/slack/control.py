@@ -7,18 +7,18 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
-from sandbox.slack import fields, reading
+from sandbox.slack import fields, reading, showing
 from sandbox.slack.forms import SubmitResult, ViewHandle
-from sandbox.slack.model import Ack, Channel, Json, Message
+from sandbox.slack.model import Ack, Json, Message
 from sandbox.slack.person import Person
-from sandbox.slack.workspace import Workspace
+from sandbox.slack.posting import post
+from sandbox.slack.workspace import NeverHappened, Workspace
 
 PAGE = Path(__file__).parents[1] / "page"
-_FILES = {"/": "index.html"} | {f"/{name}": name for name in ("app.js", "blocks.js", "dom.js", "style.css")}
+_FILES = {"/": "index.html"} | {f"/{path.name}": path.name for path in sorted(PAGE.iterdir())}
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
@@ -26,9 +26,8 @@ Action = Callable[[Person, Json], Awaitable[Json]]
 
 
 class Control:
-    def __init__(self, workspace: Workspace, vendors: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._vendors = vendors
         self._stopped = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
@@ -47,8 +46,8 @@ class Control:
             *(web.get(path, self._file) for path in _FILES),
             web.get("/control/state", self._state),
             web.get("/control/changes", self._changes),
-            web.get("/control/vendors", self._vendor_list),
-            *(web.post(f"/control/{name}", self._acting(action)) for name, action in actions.items()),
+            web.get("/control/wire", self._wire),
+            *(post(f"/control/{name}", self._acting(action)) for name, action in actions.items()),
         ]
 
     def stop(self) -> None:
@@ -59,13 +58,13 @@ class Control:
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
         return web.FileResponse(PAGE / _FILES[request.path], headers=headers)
 
-    async def _vendor_list(self, request: web.Request) -> web.Response:
-        del request
-        return web.json_response(self._vendors())
+    async def _wire(self, request: web.Request) -> web.Response:
+        """What passed between the bot and the outside world after the number that the page has seen."""
+        return web.json_response(self._workspace.wire.since(int(request.query.get("after", "0"))))
 
     async def _state(self, request: web.Request) -> web.Response:
         person = self._workspace.person(request.query.get("as", "alice"))
-        return web.json_response(state(self._workspace, person))
+        return web.json_response(showing.state(self._workspace, person))
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: the version, whenever it changes."""
@@ -87,24 +86,18 @@ class Control:
     def _news(self, seen: int) -> bool:
         return self._workspace.version != seen or self._stopped.is_set()
 
-    def _acting(self, action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
-            # Other sites can post forms here, but not JSON without asking first: that is the whole defence.
-            if request.content_type != "application/json":
-                raise web.HTTPUnsupportedMediaType
-            body = await request.json()
-            try:
-                return web.json_response(await action(self._workspace.person(body["as"]), body))
-            except (AssertionError, LookupError) as refused:
-                return web.json_response({"ok": False, "error": str(refused)}, status=409)
+    def _acting(self, action: Action) -> Callable[[Json], Awaitable[Json]]:
+        async def act(body: Json) -> Json:
+            return await action(self._workspace.person(body["as"]), body)
 
-        return handle
+        return act
 
     async def _command(self, person: Person, body: Json) -> Json:
         return _ack(await person.command(body["command"], body.get("text", ""), body["channel"]))
 
     async def _say(self, person: Person, body: Json) -> Json:
-        await person.say(body["channel"], body["text"])
+        top = self._workspace.channel(body["channel"]).thread_top(body.get("thread") or "")
+        await person.say(body["channel"], body["text"], thread=top)
         return {"ok": True}
 
     async def _click(self, person: Person, body: Json) -> Json:
@@ -137,7 +130,10 @@ class Control:
 
     async def _home(self, person: Person, body: Json) -> Json:
         del body
-        await person.open_home()
+        try:
+            await person.open_home()
+        except NeverHappened:
+            return {"ok": False, "error": "the app did not draw its Home tab"}
         return {"ok": True}
 
     async def _shortcut(self, person: Person, body: Json) -> Json:
@@ -182,61 +178,3 @@ def _ack(ack: Ack) -> Json:
 
 def _result(result: SubmitResult) -> Json:
     return {"ok": result.ok, "errors": result.errors, "error": result.error}
-
-
-def state(workspace: Workspace, person: Person) -> Json:
-    """Everything this person sees."""
-    mine = [c for c in workspace.channels.values() if person.id in c.members and not c.dm_with]
-    mine.append(workspace.dm(person.id))
-    home, modal = person.home, person.modal_now
-    return {
-        "version": workspace.version,
-        "me": person.id,
-        "bot": workspace.manifest.bot_name,
-        "people": {m.id: m.real_name for m in workspace.members.values()},
-        "groups": {g.id: g.handle for g in workspace.groups.values()},
-        "channel_names": {c.id: c.name for c in workspace.channels.values()},
-        "channels": [_channel(c, person) for c in mine],
-        "commands": list(workspace.manifest.commands),
-        "shortcuts": [
-            {"id": found, "name": name, "kind": workspace.manifest.shortcuts[found]}
-            for found, name in workspace.manifest.shortcut_names.items()
-        ],
-        "home_tab": workspace.manifest.home_tab,
-        "home": _shown(home),
-        "modal": _shown(modal),
-        "problems": workspace.problems[-20:],
-    }
-
-
-def _channel(channel: Channel, person: Person) -> Json:
-    messages = [_message_json(m) | {"thread": [_message_json(r) for r in m.thread]} for m in channel.messages]
-    only_mine = [_message_json(m) | {"thread": []} for m in person.ephemerals(channel.id)]
-    return {
-        "id": channel.id,
-        "name": channel.name,
-        "dm": channel.dm_with is not None,
-        "archived": channel.is_archived,
-        "messages": sorted(messages + only_mine, key=lambda m: m["ts"]),
-    }
-
-
-def _message_json(message: Message) -> Json:
-    return {
-        "ts": message.ts,
-        "user": message.user,
-        "text": message.text,
-        "blocks": message.blocks,
-        "edited": message.edited_count,
-        "deleted": message.deleted,
-        "only_you": message.only_for is not None,
-        "reactions": {name: len(users) for name, users in message.reactions.items()},
-    }
-
-
-def _shown(handle: ViewHandle | None) -> Json | None:
-    if handle is None:
-        return None
-    view = handle.view
-    found = {"id": view.id, "hash": view.hash, "content": view.content}
-    return found | {"values": view.values, "errors": view.errors}

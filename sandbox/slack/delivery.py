@@ -44,6 +44,10 @@ class Delivery:
         else:
             reply = await self.hub.send(kind, payload, accepts, retry)
         seconds = time.monotonic() - started
+        self._workspace.wire.note(
+            "Slack", "bot", _name(kind, payload), reply.error or "ok", payload, reply.body
+        )
+        self._workspace.changed()
         if judged and not reply.ok and reply.error not in {"dispatch_failed", "connection_lost"}:
             what = payload.get("command") or payload.get("type")
             self._workspace.problem(f"{what}: the person saw an error, {reply.error} after {seconds:.1f} s")
@@ -102,6 +106,14 @@ class Delivery:
             "X-Slack-Request-Timestamp": timestamp,
             "X-Slack-Signature": str(verifier.generate_signature(timestamp=timestamp, body=body)),
         }
+
+
+def _name(kind: str, payload: Json) -> str:
+    """What it is about, in a word or two."""
+    if kind == "events_api":
+        return str(payload.get("event", payload).get("type"))
+    actions = [str(action.get("action_id")) for action in payload.get("actions", [])]
+    return " ".join([str(payload.get("command") or payload.get("type")), *actions])
 
 
 def _encoded(kind: str, payload: Json) -> str:

@@ -39,6 +39,11 @@ class Faults:
                 return queue.popleft()
         return None
 
+    @property
+    def planned(self) -> list[tuple[str, Fault]]:
+        """What has not happened yet: the method ("*": any), and how it will fail."""
+        return [(method, fault) for method, queue in self._planned.items() for fault in queue]
+
     def clear(self) -> None:
         self._planned.clear()
         self.outage = False

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from email.utils import formatdate
-from typing import Any
 
 from aiohttp import web
 
-from sandbox.slack import api_chat, web_api
+from sandbox.slack import api_chat, trouble, web_api
 from sandbox.slack.control import Control
 from sandbox.slack.model import Refused
 from sandbox.slack.workspace import Workspace
 
 _LOCAL = {"127.0.0.1", "localhost"}
-Vendors = Callable[[], list[dict[str, Any]]]
 
 
 @web.middleware
@@ -30,10 +28,12 @@ async def _local_only(
 
 
 class SlackServer:
-    def __init__(self, workspace: Workspace, vendors: Vendors | None = None) -> None:
+    def __init__(self, workspace: Workspace, backstage: Iterable[web.RouteDef] = ()) -> None:
+        """`backstage`: more for the page to ask, about what is around the workspace."""
         self.workspace = workspace
         self.url = ""
-        self._control = Control(workspace, vendors or list)
+        self._control = Control(workspace)
+        self._backstage = list(backstage)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -46,7 +46,7 @@ class SlackServer:
         app.router.add_route("*", "/api/{method}", self._api)
         app.router.add_get("/link/", self._socket)
         app.router.add_post("/response/{key}", self._response)
-        app.add_routes(self._control.routes())
+        app.add_routes([*self._control.routes(), *trouble.routes(self.workspace), *self._backstage])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.SockSite(self._runner, self._listening).start()
@@ -78,7 +78,9 @@ class SlackServer:
         try:
             body = await request.json()
             api_chat.answer(self.workspace, request.match_info["key"], body)
+            self.workspace.wire.note("bot", "Slack", "response_url", "ok", body)
         except (Refused, ValueError) as refused:
+            self.workspace.wire.note("bot", "Slack", "response_url", str(refused))
             self.workspace.problem(f"response_url: {refused}")
             return web.json_response({"ok": False, "error": str(refused)}, status=404)
         return web.Response(text="ok")

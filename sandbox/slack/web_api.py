@@ -85,8 +85,9 @@ async def call(workspace: Workspace, request: web.Request) -> web.StreamResponse
         workspace.problem(f"{name}: a JSON body is not read; send a query or a form")
         args = dict(request.query)
     answer, status, headers = _answer(workspace, name, request, args)
-    _record(workspace, name, args, answer)
-    if fault and fault.kind == "lose_answer":
+    lost = fault is not None and fault.kind == "lose_answer"
+    _record(workspace, name, args, answer, "answer lost" if lost else "")
+    if lost:
         return _hang_up(request)
     return web.json_response(answer, status=status, headers=headers)
 
@@ -226,7 +227,8 @@ def _refusal(error: str, details: dict[str, Any]) -> Json:
     return answer
 
 
-def _record(workspace: Workspace, name: str, args: Json, answer: Json) -> None:
+def _record(workspace: Workspace, name: str, args: Json, answer: Json, fate: str = "") -> None:
     shown = {key: value for key, value in args.items() if key != "token"}
     workspace.calls.append(Call(name, shown, bool(answer["ok"]), answer.get("error"), workspace.clock()))
+    workspace.wire.note("bot", "Slack", name, fate or answer.get("error") or "ok", shown, answer)
     workspace.changed()

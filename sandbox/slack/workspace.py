@@ -16,6 +16,7 @@ from sandbox.slack.model import Ack, Call, Channel, Group, Json, Member, Message
 from sandbox.slack.person import Person
 from sandbox.slack.response_urls import ResponseUrls
 from sandbox.slack.views import ViewBook
+from sandbox.wire import Wire
 
 T = TypeVar("T")
 MANIFEST = Path(__file__).parents[2] / "manifest.yml"
@@ -56,6 +57,8 @@ class Workspace:
         self.groups = {g.id: g for g in example.groups()}
         self.channels = {c.id: c for c in example.channels()}
         self.faults = Faults()
+        self.wire = Wire(clock)
+        self.wire.secrets |= {self.bot_token, self.app_token, self.signing_secret, self.verification_token}
         self.views = ViewBook(clock)
         self.delivery = Delivery(self)
         self.response_urls = ResponseUrls(clock)

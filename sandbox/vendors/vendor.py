@@ -140,6 +140,10 @@ class Vendor(ABC, Generic[OrderT]):
         self.performed: list[str] = []
         """The reference of every cancel that took effect."""
         self.on_change: list[Callable[[], None]] = []
+        self.on_call: list[Callable[[Call, web.Response | None, str], None]] = []
+        """Told of every call, its answer if it was handled, and the fault or \"\"."""
+        self.hanging = 0
+        """Calls that wait for `release()`."""
         self.redirect_to = ""
         self.base_url = ""
         self.errors: list[Exception] = []
@@ -191,6 +195,11 @@ class Vendor(ABC, Generic[OrderT]):
     def stop_failing(self) -> None:
         """Forget what `fail_next` planned and did not come to."""
         self._planned = []
+
+    @property
+    def planned(self) -> list[Fault]:
+        """What will go wrong with the next calls, in order, whichever kind they are."""
+        return [plan.fault for plan in self._planned for _ in range(plan.times)]
 
     def catch_up(self) -> None:
         """Finish at once what a cancel left to be done in the background; most vendors leave nothing."""
@@ -267,13 +276,27 @@ class Vendor(ABC, Generic[OrderT]):
         if fault in {Fault.DROP, Fault.HANG_BEFORE}:
             self._note(call, f"fault: {fault}")
         if fault is Fault.DROP:
+            self._tell(call, None, fault)
             return _cut(request)
         if fault is Fault.HANG_BEFORE:
-            await self._gate.open.wait()
+            await self._hold()
         response = self._stand_in(call, fault) or self._handled(call)
+        self._tell(call, response, fault)
         if fault is Fault.HANG:
-            await self._gate.open.wait()
+            await self._hold()
         return await self._spoilt(request, response, fault)
+
+    def _tell(self, call: Call, answer: web.Response | None, fault: Fault | None) -> None:
+        for told in self.on_call:
+            told(call, answer, fault or "")
+
+    async def _hold(self) -> None:
+        gate = self._gate
+        self.hanging += 1
+        self.changed()
+        await gate.open.wait()
+        self.hanging -= 1
+        self.changed()
 
     async def _spoilt(
         self, request: web.Request, answer: web.Response, fault: Fault | None

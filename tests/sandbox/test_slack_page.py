@@ -1,152 +1,187 @@
-"""The page in a real browser: somebody asks, somebody else approves. Skipped where there is no Chromium."""
+"""The page in a real browser, with the smallest bot: what any app would find there."""
 
 from __future__ import annotations
-
-import asyncio
-import json
-import re
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from itertools import count
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.sandbox.tiny_bot import Running, card, start
-
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
-)
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-           --disable-component-update --disable-sync --remote-debugging-port=0""".split()
+from sandbox.browser import Tab
+from tests.sandbox.tiny_bot import Running, button, card, section
 
 
-class Browser:
-    """One tab, by the DevTools protocol."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._numbers = count(1)
-
-    async def send(self, method: str, **params: Any) -> Any:
-        number = next(self._numbers)
-        await self._socket.send_json({"id": number, "method": method, "params": params})
-        while True:
-            answer = await self._socket.receive_json()
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    async def run(self, script: str) -> Any:
-        """The value of an expression, promises awaited."""
-        result = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    async def until(self, condition: str) -> None:
-        """Wait inside the page, woken by its own changes."""
-        done = await self.run(f"""new Promise((resolve) => {{
-            const look = () => {{ try {{ return Boolean({condition}); }} catch {{ return false; }} }};
-            if (look()) return resolve(true);
-            const watch = new MutationObserver(() => look() && resolve(true));
-            const everything = {{subtree: true, childList: true, attributes: true, characterData: true}};
-            watch.observe(document, everything);
-            setTimeout(() => resolve(false), 8000);
-        }})""")
-        assert done, f"{condition} never came true in:\n{await self.run('document.body?.innerText')}"
-
-    async def press(self, text: str, where: str = "body") -> None:
-        found = f"[...document.querySelectorAll({json.dumps(where + ' button')})]"
-        button = f"{found}.find((b) => b.innerText.trim().startsWith({json.dumps(text)}))"
-        await self.until(button)
-        await self.run(f"{button}.click()")
-
-    async def choose(self, selector: str, value: str) -> None:
-        field = f"document.querySelector({json.dumps(selector)})"
-        await self.until(field)
-        event = "new Event('change', {bubbles: true})"
-        await self.run(f"{field}.value = {json.dumps(value)}; {field}.dispatchEvent({event})")
+async def ask(tab: Tab, tiny: Running) -> None:
+    await tab.go(tiny.server.url)
+    await tab.fill("#line", "/ask")
+    await tab.press("Send", "#composer")
+    await tab.until("document.getElementById('modal').open")
 
 
-async def _tab(process: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> str:
-    """The address of a new tab. The browser says on stderr where it listens."""
-    assert process.stderr
-    async with asyncio.timeout(30):
-        async for line in process.stderr:
-            if found := re.search(rb"DevTools listening on ws://([^/]+)/", line):
-                async with session.put(f"http://{found[1].decode()}/json/new?about:blank") as answer:
-                    return str((await answer.json())["webSocketDebuggerUrl"])
-    pytest.fail("Chromium ended before it listened")
-
-
-@pytest.fixture
-async def bot() -> AsyncIterator[Running]:
-    async with AsyncExitStack() as stack:
-        yield await start(stack, "socket")
-
-
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "about:blank"]
-    quiet, heard = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=heard)
-    try:
-        async with aiohttp.ClientSession() as session:
-            url = await _tab(process, session)
-            async with session.ws_connect(url, max_msg_size=0) as socket:
-                yield Browser(socket)
-    finally:
-        process.terminate()
-        await process.communicate()
-
-
-async def test_asking_and_approving_by_hand(bot: Running, browser: Browser) -> None:
-    await browser.send("Page.navigate", url=bot.server.url)
-    await browser.until("document.getElementById('place').innerText === '# orders'")
-    await browser.run("document.getElementById('line').value = '/ask'")
-    await browser.press("Send", "#composer")
-    await browser.press("Send", "#modal")  # with nothing in it
-    await browser.until("document.querySelectorAll('#modal .error').length === 2")
-    await browser.choose("#modal select", "order")
-    await browser.choose("[data-key='reference/text']", "42")
-    await browser.choose("[data-key='why/text']", "because")
-    await browser.press("Send", "#modal")
-    await browser.until("document.querySelector('#modal .error').innerText === 'That is no reason.'")
-    await browser.choose("[data-key='why/text']", "<img src=x onerror=alert(1)>")
-    await browser.press("Send", "#modal")
-    await browser.until("!document.getElementById('modal').open")
-
-    await browser.press("Bob", "#people")
-    await browser.press("# approvals", "#places")
-    await browser.press("Yes, please", "#messages")
-    await browser.press("Yes", "#confirm")
-    await browser.until("document.querySelector('.ephemeral').innerText.includes('Only visible to you')")
-    await browser.until("document.querySelector('.thread').innerText.includes('@Bob said yes.')")
-    assert await browser.run("document.querySelectorAll('#messages .actions, #messages img').length") == 0
-    assert bot.workspace.problems == []
-
-
-async def test_edits_show_by_themselves_and_unknown_blocks_show_as_such(
-    bot: Running, browser: Browser
+async def test_a_form_shows_its_errors_in_place_and_nothing_typed_is_taken_for_html(
+    tiny: Running, tab: Tab
 ) -> None:
-    await browser.send("Page.navigate", url=f"{bot.server.url}/?place=C0APPROVALS")
-    posted = await bot.client.chat_postMessage(channel="C0APPROVALS", text="ask", blocks=card("what"))
-    await browser.until("document.querySelector('#messages').innerText.includes('Asked: what')")
+    await ask(tab, tiny)
+    await tab.press("Send", "#modal")  # with nothing in it
+    await tab.until("document.querySelectorAll('#modal .error').length === 2")
+    await tab.fill("#modal select", "order")
+    await tab.fill("[data-key='reference/text']", "42")
+    await tab.fill("[data-key='why/text']", "because")
+    await tab.press("Send", "#modal")
+    await tab.until("document.querySelector('#modal .error').innerText === 'That is no reason.'")
+    await tab.fill("[data-key='why/text']", "<img src=x onerror=alert(1)>")
+    await tab.press("Send", "#modal")
+    await tab.until("!document.getElementById('modal').open")
+    await tab.press("Bob", "#people")
+    await tab.press("# approvals", "#places")
+    await tab.press("Yes, please", "#messages")
+    await tab.press("Yes", "#confirm")
+    await tab.reads("Only visible to you", ".whisper")
+    await tab.press("1 reply", ".said")
+    await tab.reads("@Bob said yes.", "#replies")
+    assert await tab.run("document.querySelectorAll('#messages .actions, #messages img').length") == 0
+    assert tiny.workspace.problems == []
+
+
+async def test_a_form_is_closed_with_escape_and_the_confirm_dialog_can_be_refused(
+    tiny: Running, tab: Tab
+) -> None:
+    await ask(tab, tiny)
+    await tab.key("Escape", 27)
+    await tab.until("!document.getElementById('modal').open")
+    posted = await tiny.client.chat_postMessage(channel="C0APPROVALS", text="ask", blocks=card("what"))
+    await tab.press("# approvals", "#places")
+    await tab.press("Yes, please", "#messages")
+    await tab.press("No", "#confirm")
+    await tab.until("!document.getElementById('confirm').open")
+    message = tiny.workspace.channel("C0APPROVALS").find(posted["ts"])
+    assert message
+    assert message.edited_count == 0
+
+
+async def test_a_person_is_chosen_with_the_keyboard(tiny: Running, tab: Tab) -> None:
+    await tab.go(tiny.server.url)
+    await tab.key("3", 51, alt=True)
+    await tab.reads("Carol", "#me")
+
+
+async def test_edits_show_by_themselves_and_unknown_blocks_show_as_errors(tiny: Running, tab: Tab) -> None:
+    await tab.go(f"{tiny.server.url}/?place=C0APPROVALS")
+    posted = await tiny.client.chat_postMessage(channel="C0APPROVALS", text="ask", blocks=card("what"))
+    await tab.reads("Asked: what", "#messages")
     image = {"type": "image", "image_url": "https://example.com/x.png", "alt_text": "x"}
-    await bot.client.chat_update(channel="C0APPROVALS", ts=posted["ts"], text="new", blocks=[image])
-    await browser.until("document.querySelector('.unknown').innerText.includes('image')")
+    await tiny.client.chat_update(channel="C0APPROVALS", ts=posted["ts"], text="new", blocks=[image])
+    await tab.reads("cannot show the block “image”", ".unknown")
 
 
-async def test_nothing_is_wider_than_a_phone(bot: Running, browser: Browser) -> None:
-    await bot.client.chat_postMessage(channel="C0APPROVALS", text="ask", blocks=card("long" * 100))
-    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    await browser.send("Emulation.setDeviceMetricsOverride", **phone)
-    await browser.send("Page.navigate", url=f"{bot.server.url}/?place=C0APPROVALS")
-    await browser.until("document.querySelector('#messages .actions button')")
-    assert await browser.run("document.documentElement.scrollWidth") <= 390
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [
+        pytest.param(
+            {"type": "actions", "elements": [{"type": "datepicker", "action_id": "day"}]},
+            "the element “datepicker”",
+            id="an element",
+        ),
+        pytest.param({**section("words"), "expand": True}, "the property “section.expand”", id="a property"),
+        pytest.param(
+            {
+                "type": "rich_text",
+                "elements": [
+                    {"type": "rich_text_section", "elements": [{"type": "color", "value": "#ffffff"}]}
+                ],
+            },
+            "the text “color”",
+            id="a part of a text",
+        ),
+    ],
+)
+async def test_whatever_else_is_not_known_shows_as_an_error_too(
+    tiny: Running, tab: Tab, block: dict[str, object], complaint: str
+) -> None:
+    await tiny.client.chat_postMessage(channel="C0APPROVALS", text="odd", blocks=[block])
+    await tab.go(f"{tiny.server.url}/?place=C0APPROVALS")
+    await tab.reads(f"cannot show {complaint}", ".unknown")
+
+
+async def test_the_home_tab_is_drawn_anew_when_it_is_opened(tiny: Running, tab: Tab) -> None:
+    await tab.go(tiny.server.url)
+    await tab.press("tiny", "#apps")
+    await tab.press("Home", "#tabs")
+    await tab.reads("Hello", "#home .home")
+    view = {
+        "type": "home",
+        "blocks": [section("Changed"), {"type": "actions", "elements": [button("Go", "1")]}],
+    }
+    await tiny.client.views_publish(user_id="U0ALICE", view=view)
+    await tab.reads("Changed", "#home .home")
+    await tab.press("Messages", "#tabs")
+    await tab.until("document.getElementById('home').hidden")
+
+
+async def test_a_message_has_a_menu_with_the_shortcuts_of_the_app(tiny: Running, tab: Tab) -> None:
+    await tab.go(tiny.server.url)
+    await tab.fill("#line", "the printer burns")
+    await tab.press("Send", "#composer")
+    await tab.press("⋯", "#messages article")
+    await tab.press("Ask this", "#menu")
+    await tab.until("document.querySelector('#modal input').value === 'the printer burns'")
+    await tab.press("✕", "#modal")
+    await tab.until("!document.getElementById('modal').open")
+    await tab.press("⋯", "#messages article")
+    await tab.press("Delete", "#menu")
+    await tab.until("!document.querySelector('#messages article')")
+
+
+async def test_a_word_to_the_app_and_its_answer_are_between_the_two(tiny: Running, tab: Tab) -> None:
+    await tab.go(tiny.server.url)
+    await tab.fill("#line", "@tiny are you there?")
+    await tab.press("Send", "#composer")
+    await tab.until("document.querySelector('#apps .unread .badge').innerText === '1'")
+    await tab.press("tiny", "#apps")
+    await tab.reads("You called?", "#messages")
+    await tab.press("Bob", "#people")
+    await tab.reads("Nothing here yet", "#messages")
+
+
+async def test_slacks_bad_days_are_a_click_away(tiny: Running, tab: Tab) -> None:
+    await tab.go(tiny.server.url)
+    await tab.press("Slack", "#panel-tabs")
+    await tab.press("500 for the next call", "#slack")
+    await tab.reads("Next: 500 for the next call", "#slack")
+    assert [fault.status for _, fault in tiny.workspace.faults.planned] == [500]
+    await tab.press("Never mind", "#slack")
+    await tab.until("!document.querySelector('#slack .planned')")
+    outage = "[...document.querySelectorAll('#slack input')][0]"
+    await tab.run(f"{outage}.click()")
+    await tiny.workspace.wait_until(lambda: tiny.workspace.faults.outage)
+    await tab.press("Ask the bot to reconnect", "#slack")
+    await tab.reads("tiny is not connected", "header")
+    await tab.run(f"{outage}.click()")
+    await tab.reads("tiny is connected", "header")
+
+
+async def test_what_slack_would_complain_about_is_shown(tiny: Running, tab: Tab) -> None:
+    await tab.go(tiny.server.url)
+    tiny.workspace.problem("blocks without text")
+    await tab.reads("blocks without text", "#problems")
+
+
+async def test_nothing_is_wider_than_a_phone(tiny: Running, tab: Tab) -> None:
+    await tiny.client.chat_postMessage(channel="C0APPROVALS", text="ask", blocks=card("long" * 100))
+    await tab.resize(390, 800)
+    await tab.go(f"{tiny.server.url}/?place=C0APPROVALS")
+    await tab.until("document.querySelector('#messages .actions button')")
+    assert await tab.run("document.documentElement.scrollWidth") <= 390
+    await tab.run("document.getElementById('backstage').click()")
+    await tab.until("document.getElementById('panel').offsetParent")
+    assert await tab.run("document.documentElement.scrollWidth") <= 390
+
+
+async def test_other_sites_can_do_nothing_here(tiny: Running) -> None:
+    async with aiohttp.ClientSession() as session:
+        for path in ("/control/say", "/backstage/slack", "/backstage/people"):
+            form = {"as": "alice", "do": "outage", "on": "1"}
+            async with session.post(tiny.server.url + path, data=form) as answer:
+                assert answer.status == 415
+        async with session.get(f"{tiny.server.url}/", headers={"Host": "evil.example"}) as answer:
+            assert answer.status == 403
+        async with session.get(f"{tiny.server.url}/") as answer:
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
