@@ -15,7 +15,7 @@ NO_PROXIES := HTTPS_PROXY= HTTP_PROXY= ALL_PROXY= https_proxy= http_proxy= all_p
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help sandbox demo test check conformance mutation lock clean
+.PHONY: help sandbox demo test check conformance crash simulate races sabotage mutation screenshots lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,8 +26,9 @@ sandbox: $(READY) ## try the bot in the browser: no Slack, no provider, nothing 
 demo: $(READY) ## watch one cancellation from request to outcome, then exit
 	@$(NO_PROXIES) $(BIN)/python -m sandbox demo
 
-test: $(READY_DEV) ## all tests; they need no network
-	@$(BIN)/python -m pytest -q
+# One worker a core; a file's tests stay together, so that what they share is made once.
+test: $(READY_DEV) ## all tests; they need no network, and bring their own Postgres
+	@$(NO_PROXIES) $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 check: $(READY_DEV) ## lint, format, types, layers, migrations
 	@$(BIN)/python -m ruff check .
@@ -39,8 +40,25 @@ check: $(READY_DEV) ## lint, format, types, layers, migrations
 conformance: $(READY) ## try every provider on every case of what can go wrong; half a minute
 	@$(NO_PROXIES) $(BIN)/python -m sandbox.conformance
 
+crash: $(READY_DEV) ## kill the bot at every database and socket call, cut the power, fill the disk; takes long
+	@$(NO_PROXIES) $(BIN)/python -m tests.crash
+	@$(NO_PROXIES) $(BIN)/python -m tests.disk
+
+simulate: $(READY_DEV) ## 10,000 seeded schedules of crashes and faults on each database
+	@$(NO_PROXIES) $(BIN)/python -m tests.simulation --schedules 10000
+	@$(NO_PROXIES) $(BIN)/python -m tests.simulation --schedules 10000 --postgres
+
+races: $(READY_DEV) ## clicks, approvers and workers in the same moment, and workers that are stopped
+	@$(NO_PROXIES) $(BIN)/python -m tests.races
+
+sabotage: $(READY_DEV) ## break the code on purpose in many ways; a test must turn red for each
+	@$(NO_PROXIES) $(BIN)/python -m tests.sabotage
+
 mutation: $(READY_DEV) ## change the adapters in a thousand places and see if a test notices; takes long
 	@$(BIN)/python -m tests.providers.mutation
+
+screenshots: $(READY_DEV) ## renew the pictures in docs/; needs Chromium
+	@$(NO_PROXIES) $(BIN)/python -m sandbox screenshots
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)

@@ -24,7 +24,7 @@ from bot.health import Health
 from bot.home import Home
 from bot.logs import get_logger
 from bot.on_call import PagerDuty, Sources
-from bot.outbox import Outbox, Retry, SlackPace
+from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.settings import Settings
 from bot.slack import Identity, Slack, SlackProblem
 from bot.store import Store
@@ -221,9 +221,8 @@ class Bot:
             name=link.name if link else "",
         )
         home = Home(self._store, workflow).view
-        self._outbox = Outbox(
-            self._store, self._slack, self._facts, retry, self._pace, self._clock, idle, home
-        )
+        pace = OwnTurns(self._pace, link.tenure, self._clock) if link else self._pace
+        self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
         self._store.on_commit(self._wake)
         self._health.add(self._delivers)
         self._supervisor.keep_running("witness", self._witness.run)

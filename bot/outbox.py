@@ -60,6 +60,24 @@ class SlackPace:
         await asyncio.sleep(max(0.0, mine - now))
 
 
+class OwnTurns:
+    """The turns of a process that may lose the right to deliver while it waits for one: what has not gone
+    out by then is delivered by another process, and must not follow later."""
+
+    def __init__(self, pace: Pace, tenure: Callable[[], int], clock: Callable[[], datetime]) -> None:
+        """`tenure`: a number for each time this process got the right; 0 while it has none."""
+        self._pace = pace
+        self._tenure = tenure
+        self._clock = clock
+
+    async def turn(self, channel: str) -> None:
+        """Raises `Silenced` instead of giving a turn to a process that lost its right to one."""
+        tenure = self._tenure()
+        await self._pace.turn(channel)
+        if not tenure or tenure != self._tenure():
+            raise Silenced(self._clock())
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     first: timedelta

@@ -11,7 +11,9 @@ from bot.logs import get_logger
 log = get_logger(__name__)
 
 FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 5.0
+"""Seconds between two attempts, at most: when a database is back after minutes, nobody should have to wait
+any longer for the bot."""
 STEADY = 5.0
 """Seconds after which a loop that was started again is taken for mended."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bot.app import Bot, utc_now
+from bot.app import Bot
 from bot.settings import Settings
 from bot.store import schema
 from providers import ADAPTERS
@@ -21,6 +21,7 @@ from sandbox.slack.person import Person
 from sandbox.slack.workspace import Workspace
 from sandbox.town import CHANNEL, Town
 from sandbox.vendors.vendor import Vendor
+from tests import manners, postgres
 
 # A slow machine is no failure, and a run that fails must fail again when it is looked into.
 settings.register_profile(
@@ -46,16 +47,18 @@ class NoPace:
 class World:
     """A town, the bot, and what tests do in it, in a person's words."""
 
-    def __init__(self, town: Town, folder: Path, transport: str) -> None:
+    def __init__(self, town: Town, folder: Path, transport: str, database: str = "") -> None:
+        """`database`: the setting; a SQLite file in `folder` unless it is given."""
         self.town = town
         self.workspace: Workspace = town.workspace
         self.folder = folder
         self.transport = transport
+        self.database = database or f"sqlite:///{folder / 'bot.db'}"
         self.bot: Bot | None = None
         self.without: tuple[str, ...] = ()
         """Settings to leave out."""
 
-    async def start_bot(self, clock: Callable[[], datetime] = utc_now, **changes: str) -> Bot:
+    async def start_bot(self, clock: Callable[[], datetime] | None = None, **changes: str) -> Bot:
         settings = replace(self.settings(**changes), port=0)
         if schema.is_empty(settings.database_url):
             schema.upgrade(settings.database_url)
@@ -76,7 +79,8 @@ class World:
         return Settings.from_env(self.environment(**changes), ADAPTERS)
 
     def environment(self, **changes: str) -> dict[str, str]:
-        given = self.town.environment(self.folder / "bot.db", **(QUICK | changes))
+        own = {"DATABASE_URL": self.database}
+        given = self.town.environment(self.folder / "bot.db", **(QUICK | own | changes))
         return {name: value for name, value in given.items() if name not in self.without}
 
     def vendor(self, name: str) -> Vendor[Any]:
@@ -105,10 +109,20 @@ class World:
         """The same card as it is now."""
         return next(m for m in self.cards if m.ts == message.ts)
 
+    def decisions(self, card: Message) -> list[str]:
+        """The buttons that decide something; not those that only show or ask anew."""
+        return [button for button in self.card(card).buttons if button not in ("Details", "Ask again")]
+
     async def reads(self, card: Message, text: str, timeout: float = 15) -> Message:  # noqa: ASYNC109
         """Wait until the card reads so."""
         return await self.workspace.wait_until(
             lambda: now if text in (now := self.card(card)).readable else None, timeout
+        )
+
+    async def reads_in_thread(self, card: Message, text: str) -> Message:
+        """Wait until a reply under the card reads so."""
+        return await self.workspace.wait_until(
+            lambda: next((r for r in self.card(card).thread if text in r.readable), None), 15
         )
 
     async def asked(self, who: str, provider: str, reference: str, reason: str = "ordered twice") -> Message:
@@ -132,15 +146,32 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def quiet_world(tmp_path: Path, transport: str) -> AsyncIterator[World]:
+def storage(transport: str) -> str:
+    """Which database: with both ways in and both databases, everything is tried on either."""
+    return "sqlite" if transport == "socket" else "postgres"
+
+
+@pytest.fixture
+def database(storage: str, tmp_path: Path) -> Iterator[str]:
+    """The setting of a database that exists already, or of a SQLite file that does not."""
+    if storage == "sqlite":
+        yield f"sqlite:///{tmp_path / 'bot.db'}"
+        return
+    with postgres.new_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def quiet_world(tmp_path: Path, transport: str, database: str) -> AsyncIterator[World]:
     """A town whose bot is not started yet."""
     async with Town() as town:
-        world = World(town, tmp_path, transport)
+        world = World(town, tmp_path, transport, database)
         try:
             yield world
         finally:
             await world.stop_bot()
         assert town.workspace.problems == []
+        assert manners.complaints(town.workspace) == []
 
 
 @pytest.fixture

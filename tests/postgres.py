@@ -113,6 +113,9 @@ def somebody(url: str, *, password: str = "", options: str = "") -> Iterator[str
     given = sql.SQL("LOGIN IN ROLE postgres PASSWORD {} " + options).format(password or None)
     with admin() as connection, _asked_for_a_password(connection, name if password else ""):
         connection.execute(sql.SQL("CREATE ROLE {} {}").format(role, given))
+        connection.execute(
+            sql.SQL("ALTER ROLE {} SET role = postgres").format(role)
+        )  # who owns what it makes
         try:
             seen = make_url(url).set(username=name, password=password or None)
             yield seen.render_as_string(hide_password=False)

@@ -3,63 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from bot.app import utc_now
-from bot.store import Store
-from bot.store.chain import Head
-from sandbox.process import BotProcess
 from sandbox.slack.model import Message
-from sandbox.town import Town
 from sandbox.vendors.vendor import Fault
-from tests.conftest import QUICK, World
-
-
-class Machine:
-    """A town, and a bot process in it that can be killed."""
-
-    def __init__(self, town: Town, folder: Path) -> None:
-        self.world = World(town, folder, "socket")
-        self.town = town
-        self.folder = folder
-        self.bot: BotProcess | None = None
-
-    async def start(self) -> None:
-        environment = self.town.environment(self.folder / "bot.db", **QUICK, LOG_LEVEL="WARNING")
-        self.bot = BotProcess(environment, self.folder)
-        await self.bot.start("--transport", "socket")
-        await self.town.workspace.bot_connected(timeout=20)
-
-    async def kill(self) -> None:
-        assert self.bot is not None
-        await self.bot.kill()
-        await self.town.workspace.wait_until(lambda: not self.town.workspace.delivery.hub.connected)
-
-    async def restart(self) -> None:
-        await self.kill()
-        await self.start()
-
-    def history_verifies(self) -> None:
-        store = Store(f"sqlite:///{self.folder / 'bot.db'}", utc_now)
-        assert store.read_now(lambda unit: unit.verify(Head())).seq > 0
-        store.close()
+from tests.conftest import World
+from tests.crash.machine import Machine, machine_in
 
 
 @pytest.fixture
 async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    async with AsyncExitStack() as opened:
-        town = await opened.enter_async_context(Town())
-        machine = Machine(town, tmp_path)
-        try:
-            await machine.start()
-            yield machine
-            machine.history_verifies()
-        finally:
-            if machine.bot is not None:
-                await machine.bot.stop()
+    async with machine_in(tmp_path) as machine:
+        await machine.start()
+        yield machine
+        machine.history_verifies()
 
 
 async def test_killed_while_the_provider_holds_its_answer_sends_once_and_tells_the_truth(
@@ -77,7 +36,7 @@ async def test_killed_while_the_provider_holds_its_answer_sends_once_and_tells_t
     await machine.start()
     done = await world.reads(card, "Outcome: cancelled", timeout=30)
     assert vendor.sends == [reference]
-    assert done.buttons == []
+    assert world.decisions(done) == []
 
 
 async def test_killed_before_the_provider_did_anything_sends_again_only_after_a_look_up(

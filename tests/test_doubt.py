@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 from datetime import timedelta
 
 from sandbox.slack.model import Message
 from sandbox.vendors.digicert import DigiCertVendor
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
+from tests.past_the_bot import held, rows
 from tests.test_asynchronous import Clock, later
 
 
@@ -100,13 +99,10 @@ async def test_one_order_under_two_names_is_cancelled_once(world: World) -> None
 
 async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: World) -> None:
     card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
-    locked = sqlite3.connect(world.folder / "bot.db", isolation_level=None)
-    locked.execute("BEGIN EXCLUSIVE")
-    clicked = asyncio.create_task(world.approve("bob", card))
-    answer = await clicked
-    locked.execute("ROLLBACK")
-    locked.close()
+    with held(world.database):
+        answer = await world.approve("bob", card)
     assert not answer.ok
+    assert rows(world.database, "SELECT * FROM event WHERE kind = 'approved'") == []
     await world.stop_bot()
     world.workspace.problems.clear()  # that there was no answer in time is the point
 

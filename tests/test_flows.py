@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from sandbox.slack.model import Message
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
+from tests.past_the_bot import dumped, rows
 
 
 async def denied(world: World, who: str, card: Message, reason: str) -> None:
@@ -25,13 +24,12 @@ async def denied(world: World, who: str, card: Message, reason: str) -> None:
 
 def events(world: World, kind: str) -> list[tuple[Any, ...]]:
     """What the history holds, read past the bot."""
-    with sqlite3.connect(f"file:{world.folder / 'bot.db'}?mode=ro", uri=True) as database:
-        return database.execute("SELECT body FROM event WHERE kind = ?", (kind,)).fetchall()
+    return rows(world.database, "SELECT body FROM event WHERE kind = ?", kind)
 
 
-def stored(folder: Path) -> bytes:
-    """Everything the bot has on disk."""
-    return b"".join(file.read_bytes() for file in folder.iterdir())
+def stored(world: World) -> bytes:
+    """Everything the bot has in its database and on its disk."""
+    return dumped(world.database) + b"".join(file.read_bytes() for file in world.folder.iterdir())
 
 
 # --- people decide ------------------------------------------------------------------------------------
@@ -43,7 +41,7 @@ async def test_a_denial_needs_a_reason_and_ends_the_request(world: World) -> Non
     await denied(world, "carol", card, "this one goes live on Monday")
     done = await world.reads(card, "Outcome: denied")
     assert "this one goes live on Monday" in done.readable
-    assert done.buttons == []
+    assert world.decisions(done) == []
     dm = await world.workspace.wait_until(lambda: world.person("alice").dms()[-1])
     assert "denied" in dm.text
     assert world.vendor("digicert").sends == []
@@ -199,7 +197,7 @@ async def test_an_order_that_cannot_be_cancelled_bothers_no_approver(
 ) -> None:
     card = await world.ask("alice", provider, world.vendor(provider).samples[sample])
     done = await world.reads(card, words)
-    assert done.buttons == []
+    assert world.decisions(done) == []
     assert not any("@oncall" in reply.readable for reply in world.card(card).thread)
 
 
@@ -261,7 +259,7 @@ async def test_an_issued_certificate_waits_for_the_e_mail_approval(world: World)
         await world.approve(who, card)
     waiting = await world.reads(card, "accepted by the provider, not yet confirmed")
     assert "e-mail" in waiting.readable
-    assert waiting.buttons == []
+    assert world.decisions(waiting) == []
 
 
 async def test_a_cancel_error_calls_a_person_at_once(world: World) -> None:
@@ -285,7 +283,19 @@ async def test_a_pasted_token_is_never_shown(world: World) -> None:
     assert everything
     assert token not in repr(everything)
     await world.stop_bot()
-    assert token.encode() not in stored(world.folder)
+    assert token.encode() not in stored(world)
+    assert b"servertastic" in stored(world)
+
+
+async def test_a_denial_that_repeats_a_secret_reference_is_turned_back(world: World) -> None:
+    token = world.vendor("servertastic").samples["cancellable"]
+    card = await world.asked("alice", "servertastic", token)
+    carol = world.person("carol")
+    await carol.click(world.card(card), "Deny")
+    form = await carol.modal()
+    form.fill({"Reason": f"{token} is still needed"})
+    assert "token or key" in (await form.submit()).errors["Reason"]
+    assert "Approve cancellation" in world.card(card).buttons
 
 
 # --- typing -------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""The main job, through the front door: real Bolt over both transports, real HTTP to each provider."""
+"""The main job, through the front door: real Bolt over both transports, real HTTP to each provider, and a
+real database of either kind."""
 
 from __future__ import annotations
 
@@ -8,6 +9,12 @@ from sandbox.vendors import VENDORS
 from tests.conftest import World
 
 PROVIDERS = [vendor.name for vendor in VENDORS]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """Here with each transport."""
+    return str(request.param)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -20,9 +27,9 @@ async def test_two_people_approve_and_the_order_is_cancelled_once(world: World, 
     assert vendor.sends == []
     await world.approve("carol", card)
     done = await world.reads(card, "cancelled")
-    await world.workspace.wait_until(lambda: vendor.is_cancelled(reference) and not world.card(card).buttons)
+    await world.workspace.wait_until(lambda: vendor.is_cancelled(reference) and not world.decisions(card))
     assert len(vendor.sends) == 1
-    assert done.buttons == []
+    assert world.decisions(done) == []
     outcome = await world.workspace.wait_until(
         lambda: next(r for r in world.card(card).thread if "Outcome: *cancelled*" in r.text)
     )

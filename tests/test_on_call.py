@@ -23,7 +23,8 @@ async def pagerduty() -> AsyncIterator[PretendPagerDuty]:
 async def asked(world: World, pagerduty: PretendPagerDuty) -> Message:
     """A card; nobody but Dan is an approver by name, Bob and Carol are on call."""
     pagerduty.on_call[SCHEDULE] = ["bob@northwind.example", "carol@northwind.example"]
-    await world.start_bot(APPROVERS="U0DAN", **pagerduty.settings(SCHEDULE))
+    settings = {"APPROVERS": "U0DAN", **pagerduty.settings(SCHEDULE)}
+    await world.start_bot(None, **settings)
     return await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
 
 

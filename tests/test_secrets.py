@@ -14,11 +14,10 @@ import itertools
 import json
 import logging
 import re
-import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -34,13 +33,14 @@ import pytest
 import structlog
 from aiohttp import web
 from sqlalchemy import text as sql
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 
 from bot.logs import Redactor, configure, get_logger, log_crashes
 from bot.settings import Settings, SettingsError
 from bot.slack import Slack, SlackProblem
-from bot.store import schema
-from bot.store.store import open_engine
+from bot.store import Store, schema
+from bot.store.database import is_sqlite
 from providers import ADAPTERS
 from providers.contract import Attempt, OrderState, Provider, Standing
 from providers.http import HttpLimits, Pace
@@ -55,8 +55,10 @@ from sandbox.vendors.payvalida import PurchaseOrder
 from sandbox.vendors.servertastic import SslOrder
 from sandbox.vendors.tradernet import MarketOrder
 from sandbox.vendors.vendor import Call, Fault, Vendor
+from tests import postgres
 from tests.canaries import Scanner
 from tests.conftest import QUICK, World
+from tests.past_the_bot import dumped, rows
 
 ODD = "\"\\/+&=%<>'"
 """Characters that each way of writing a secret down writes differently."""
@@ -77,6 +79,8 @@ WRONG_TOKENS = {
     "SLACK_BOT_TOKEN": "xoxb-2020-C4n4ryWr0ngB0tToken",
     "SLACK_APP_TOKEN": "xapp-1-A0X-C4n4ryWr0ngAppToken",
 }
+DATABASE = f"C4n4ryDatabaseS3cret {ODD}@:#?"
+"""The password of the server."""
 REQUESTERS = {"cpanel": "alice", "digicert": "bob", "payvalida": "carol", "tradernet": "dan"}
 FORGED = '{"event": "forged", "level": "info", "logger": "bot", "timestamp": "2026-01-01T00:00:00Z"}'
 NASTY = f"first\n{FORGED}\r\n{FORGED}\u2028{FORGED}\n\x1b[31mred\x1b[0m\x1b]0;title\x07\u202e"
@@ -145,12 +149,13 @@ class Aftermath:
 class Day:
     """A town full of canaries, and the bot in it."""
 
-    def __init__(self, town: Town, folder: Path, transport: str, format: str) -> None:
+    def __init__(self, town: Town, folder: Path, transport: str, format: str, database: str = "") -> None:
+        """`database`: a setting; a SQLite file in the bot's folder unless it is given."""
         self.town = town
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir()
-        self.world = World(town, self.home, transport)
+        self.world = World(town, self.home, transport, database)
         self.after = Aftermath(format)
         self.format = format
         self.bot: Bot | None = None
@@ -187,6 +192,7 @@ class Day:
     @property
     def environment(self) -> dict[str, str]:
         changes = QUICK | {"LOG_LEVEL": "DEBUG", "LOG_FORMAT": self.format}
+        changes["DATABASE_URL"] = self.world.database
         return self.town.environment(self.home / "bot.db", **changes)
 
     async def start(self) -> None:
@@ -216,7 +222,7 @@ class Day:
         bot = Bot(environment, home)
         await bot.run(home / "said", *arguments)
         code = await bot.ended()
-        assert code in {1, 2}, (home / "said.err").read_text()
+        assert code in {1, 2, 3}, (home / "said.err").read_text()
         assert (home / "said.err").read_text(), "it says why"
         self.keep(f"{name}, its files", b"".join(file.read_bytes() for file in sorted(home.iterdir())))
 
@@ -236,6 +242,8 @@ class Day:
     def keep_database(self, when: str) -> None:
         for file in sorted(self.home.iterdir()):
             self.after.databases[f"{file.name} {when}"] = file.read_bytes()
+        if not is_sqlite(self.world.database):
+            self.after.databases[f"Postgres {when}"] = dumped(self.world.database)
 
     # What people do
 
@@ -333,10 +341,8 @@ class Day:
             "Slack views", as_json([unasked("views", v.content) for v in workspace.views.views.values()])
         )
         after.posts = [call.args for call in workspace.calls if call.method == "chat.postMessage"]
-        with sqlite3.connect(self.home / "bot.db") as database:
-            after.waiting = {value for (value,) in database.execute("SELECT value FROM reference")}
-            asked = {key for (key,) in database.execute("SELECT count(*) FROM request")}
-        assert asked != {0}
+        after.waiting = {value for (value,) in rows(self.world.database, "SELECT value FROM reference")}
+        assert rows(self.world.database, "SELECT count(*) FROM request") != [(0,)]
         return after
 
 
@@ -469,15 +475,17 @@ def overhear_tickets(hub: Any, hear: Callable[[str], None]) -> None:
 # --- the day ------------------------------------------------------------------------------------------
 
 
-async def a_bad_day(folder: Path, transport: str, format: str) -> Aftermath:
+async def a_bad_day(folder: Path, transport: str, format: str, database: str = "") -> Aftermath:
     async with AsyncExitStack() as opened:
-        day = Day(await opened.enter_async_context(Town()), folder, transport, format)
+        day = Day(await opened.enter_async_context(Town()), folder, transport, format, database)
         try:
             if transport == "socket":
                 await false_starts(day)
             await day.start()
             await all_goes_well(day)
             await (everything_fails(day) if transport == "socket" else strangers_knock(day))
+            if database:
+                await the_database_fails(day)
             await the_pages_answer(day)
             if transport == "socket":
                 await the_commands_answer(day)
@@ -621,6 +629,24 @@ async def strangers_knock(day: Day) -> None:
     )
 
 
+async def the_database_fails(day: Day) -> None:
+    """The server hangs up on everybody, and some try with other passwords and at other places."""
+    url = make_url(day.world.database)
+    day.after.secrets |= {DATABASE, f"{DATABASE}mistyped"}
+    with postgres.admin() as connection:
+        assert postgres.hang_up(connection, "datname = %s", postgres.name_in(day.world.database)) >= 3
+    card = await day.cancel("payvalida", day.fresh("payvalida"))
+    await day.world.reads(card, "Outcome: cancelled", timeout=30)
+    mistyped = url.set(password=f"{DATABASE}mistyped")
+    elsewhere = url.set(host="127.0.0.1", port=1, query={})
+    for number, wrong in enumerate((mistyped, elsewhere, url.update_query_dict({"colour": "red"}))):
+        setting = {"DATABASE_URL": wrong.render_as_string(hide_password=False)}
+        await day.fails_to_start(f"run{number}", "run", **setting)
+        await day.fails_to_start(f"verify{number}", "audit", "verify", **setting)
+    await day.command("audit", "verify")
+    await day.command("requests", "list", "--json")
+
+
 async def the_pages_answer(day: Day) -> None:
     assert day.bot is not None
     async with aiohttp.ClientSession(trust_env=False) as session:
@@ -648,7 +674,13 @@ async def the_commands_answer(day: Day) -> None:
 @pytest.fixture(scope="module", params=[("socket", "json"), ("http", "console")], ids="-".join)
 def after(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
     transport, format = request.param
-    return asyncio.run(a_bad_day(tmp_path_factory.mktemp("day"), transport, format))
+    folder = tmp_path_factory.mktemp("day")
+    if transport == "socket":
+        return asyncio.run(a_bad_day(folder, transport, format))
+    with ExitStack() as made:
+        owned = made.enter_context(postgres.new_database())
+        database = made.enter_context(postgres.somebody(owned, password=DATABASE))
+        return asyncio.run(a_bad_day(folder, transport, format, database))
 
 
 # --- what is found afterwards -------------------------------------------------------------------------
@@ -684,7 +716,7 @@ def test_the_secrets_were_really_there_to_be_leaked(after: Aftermath) -> None:
     assert len(after.tokens) > 10
     assert not any(after.unmet.values()), after.unmet
     assert set(after.exits) <= {0, -9}
-    assert any(name.startswith("bot.db ") for name in after.databases)
+    assert any(name.startswith(("bot.db ", "Postgres ")) for name in after.databases)
 
 
 def test_no_address_of_a_provider_is_in_a_message_or_in_the_log(after: Aftermath) -> None:
@@ -959,18 +991,26 @@ def test_settings_and_their_problems_show_no_secret(tmp_path: Path) -> None:
             assert not scanner.scan(shown.encode()), (name, shown)
 
 
-def test_an_error_of_the_database_shows_no_parameters(tmp_path: Path, log: io.StringIO) -> None:
-    key, url = KEYS["servertastic"][1], f"sqlite:///{tmp_path}/bot.db"
-    schema.upgrade(url)
-    engine = open_engine(url, begin="BEGIN")
-    insert = sql("INSERT INTO reference VALUES (:id, :value)")
-    with engine.begin() as connection:
-        connection.execute(insert, {"id": "1", "value": key})
-    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
-        connection.execute(insert, {"id": "1", "value": key})
-    assert not Scanner([key]).scan(f"{caught.value} {caught.value!r}".encode())
+@pytest.mark.parametrize("storage", ["sqlite", "postgres"])
+@pytest.mark.parametrize("twice", ["'1'", "NULL"])
+def test_an_error_of_the_database_shows_no_parameters(database: str, log: io.StringIO, twice: str) -> None:
+    """Postgres by itself shows the whole row that it does not take."""
+    key = KEYS["servertastic"][1]
+    schema.upgrade(database)
+    store = Store(database)
+
+    def insert(number: str) -> None:
+        statement = sql(f"INSERT INTO reference VALUES ({number}, :value)")  # noqa: S608
+        store.write_now(lambda unit: unit._session.execute(statement, {"value": key}))
+
+    try:
+        insert("'1'")
+        with pytest.raises(IntegrityError) as caught:
+            insert(twice)
+    finally:
+        store.close()
     logging.getLogger("bot").error("failed", exc_info=caught.value)
-    engine.dispose()
+    assert not Scanner([key]).scan(f"{caught.value} {caught.value!r}".encode())
     no_canary_in(log)
 
 

@@ -50,7 +50,12 @@ class Link:
         self._wake = wake
         self._missing: dict[str, int] = {}
         self._may_deliver = asyncio.Event()
+        self._tenures = 0
         self._lost = asyncio.Event()
+
+    def tenure(self) -> int:
+        """A number for each time this process got the right to deliver; 0 while it has none."""
+        return self._tenures if self._may_deliver.is_set() else 0
 
     async def run(self) -> None:
         """Stay connected. Raises `StorageError` when the connection is lost."""
@@ -101,6 +106,7 @@ class Link:
             (mine,) = await _one(connection, lock, (LOCKS, DELIVERING))
             if mine:
                 self._lost.clear()
+                self._tenures += 1
                 self._may_deliver.set()
         alive = await self._alive(connection)
         try:

@@ -82,7 +82,7 @@ def problem(url: str) -> str | None:
         return "The database is empty. Run: python -m bot db upgrade"
     where = str(path_of(url)) if is_sqlite(url) else "The database"
     try:
-        present, tables = _present_revision(url)
+        present, _ = _present_revision(url)
     except OperationalError as problem:
         return f"{where} cannot be opened now ({said(problem)}). Nothing was changed."
     except DatabaseError:
@@ -93,7 +93,7 @@ def problem(url: str) -> str | None:
     if present == wanted:
         return None
     if present is None:
-        return f"{where} belongs to another program." if tables else "Run: python -m bot db upgrade"
+        return f"{where} belongs to another program."
     if present in known:
         return "The database is older than this version. Run: python -m bot db upgrade"
     return "The database is newer than this version of the bot. Install the newer version again."
@@ -121,16 +121,20 @@ def damage(url: str) -> str | None:
 
 
 def is_empty(url: str) -> bool:
-    """True for a file that does not exist yet or holds nothing at all, and a database without a table.
+    """True for a file that does not exist yet, and a database without a table: a first start that was
+    killed leaves one.
 
     Raises `StorageError` when Postgres cannot be asked.
     """
     if is_sqlite(url):
         path = path_of(url)
-        return not path.exists() or path.stat().st_size == 0
+        if not path.exists() or path.stat().st_size == 0:
+            return True
     try:
         return _present_revision(url) == (None, [])
     except DatabaseError as problem:
+        if is_sqlite(url):
+            return False  # something is there, and `problem` says what is wrong with it
         raise StorageError(f"The database cannot be opened now ({said(problem)}).") from None
 
 

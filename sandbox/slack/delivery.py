@@ -112,7 +112,7 @@ def _name(kind: str, payload: Json) -> str:
     """What it is about, in a word or two."""
     if kind == "events_api":
         return str(payload.get("event", payload).get("type"))
-    actions = [str(action.get("action_id")) for action in payload.get("actions", [])]
+    actions = [str(action.get("action_id")) for action in payload.get("actions") or ()]
     return " ".join([str(payload.get("command") or payload.get("type")), *actions])
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bot.store import Store, schema
+from bot.store.database import is_sqlite
+from bot.store.sqlite import path_of
 from tests.bot.builders import NOW
 
 
@@ -46,9 +48,12 @@ def new_database(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path, clock: Clock) -> Iterator[Store]:
-    """A store on the database at `path`, made if it is not there."""
-    store = Store(url_of(path) if path.exists() else new_database(path), clock)
+def opened(where: Path | str, clock: Clock | None) -> Iterator[Store]:
+    """A store on the database at a URL, or in a file; a file is made if it is not there."""
+    url = url_of(where) if isinstance(where, Path) else where
+    if is_sqlite(url) and not path_of(url).exists():
+        new_database(path_of(url))
+    store = Store(url, clock)
     try:
         yield store
     finally:

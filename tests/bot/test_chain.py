@@ -1,13 +1,13 @@
-"""Whatever is done to the history behind the bot's back, it does not verify any more."""
+"""Whatever is done to the history behind the bot's back, it does not verify any more: on either database."""
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bot.errors import ChainBroken
@@ -27,8 +27,10 @@ from bot.model import (
 from bot.store import Store
 from bot.store.chain import GENESIS, Head, link
 from providers.contract import Outcome, Result
+from tests import postgres
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order
-from tests.bot.stores import Clock, opened, sql
+from tests.bot.stores import Clock, opened, url_of
+from tests.past_the_bot import Client, connected
 
 EVENTS = 30
 BEGINNING = Head()
@@ -76,30 +78,49 @@ def _of(step: Event, request: Request) -> Event:
             return step
 
 
+KEPT = ("event", "request")
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """With a history in it, and a copy of that beside it."""
+    with ExitStack() as made:
+        file = tmp_path_factory.mktemp("chain") / "bot.db"
+        is_postgres = request.param == "postgres"
+        url = made.enter_context(postgres.new_database()) if is_postgres else url_of(file)
+        clock = Clock()
+        with opened(url, clock) as store:
+            write_history(store, clock)
+        with connected(url) as client:
+            for table in KEPT:
+                client.change(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")  # noqa: S608
+        yield url
+
+
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("chain") / "bot.db"
-    clock = Clock()
-    with opened(path, clock) as store:
-        write_history(store, clock)
-    return path
-
-
-@pytest.fixture
-def path(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(original, tmp_path / "bot.db"))
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with opened(path, Clock(NOW + timedelta(hours=1))) as store:
+def lasting(database: str) -> Iterator[Store]:
+    with opened(database, Clock(NOW + timedelta(hours=1))) as store:
         yield store
 
 
-def heads(path: Path) -> list[Head]:
+@pytest.fixture
+def client(database: str) -> Iterator[Client]:
+    """Whoever tampers with it; it is as it was before each test."""
+    with connected(database) as client:
+        for table in KEPT:
+            client.change(f"DELETE FROM {table}")  # noqa: S608
+            client.change(f"INSERT INTO {table} SELECT * FROM kept_{table}")  # noqa: S608
+        yield client
+
+
+@pytest.fixture
+def store(lasting: Store, client: Client) -> Store:
+    return lasting
+
+
+def heads(client: Client) -> list[Head]:
     """The head after each event, as somebody noted them down at the time."""
-    with sql(path) as database:
-        return [Head(), *(Head(*row) for row in database.execute("SELECT seq, hash FROM event ORDER BY seq"))]
+    return [Head(), *(Head(*row) for row in client.rows("SELECT seq, hash FROM event ORDER BY seq"))]
 
 
 def broken_at(store: Store, since: Head = BEGINNING) -> int:
@@ -108,8 +129,8 @@ def broken_at(store: Store, since: Head = BEGINNING) -> int:
     return broken.value.seq
 
 
-def test_an_untouched_history_verifies_from_everywhere(store: Store, path: Path) -> None:
-    known = heads(path)
+def test_an_untouched_history_verifies_from_everywhere(store: Store, client: Client) -> None:
+    known = heads(client)
     assert known[-1].seq == EVENTS
     assert known[0].hash == GENESIS
     for head in known:
@@ -123,85 +144,134 @@ def test_an_untouched_history_verifies_from_everywhere(store: Store, path: Path)
 # --- changes of one byte ---------------------------------------------------------------------------------
 
 
-def flip(database: sqlite3.Connection, column: str, seq: int, position: int) -> bool:
-    """Change one bit of one byte of a text as it lies in the file; False when there is no such byte."""
-    (stored,) = database.execute(f"SELECT CAST({column} AS BLOB) FROM event WHERE seq = ?", [seq]).fetchone()  # noqa: S608
-    if not stored:
+SPELLING = "YYYY-MM-DD HH24:MI:SS.US"
+"""Of a time on Postgres, as SQLite has it."""
+
+
+def stored(client: Client, column: str, seq: int) -> bytes:
+    """A text or time as the bytes it is."""
+    text = f"to_char({column} AT TIME ZONE 'UTC', '{SPELLING}')" if column == "at" else column
+    read = f"CAST({column} AS BLOB)" if client.is_sqlite else f"convert_to({text}, 'UTF8')"
+    ((found,),) = client.rows(f"SELECT {read} FROM event WHERE seq = ?", seq)  # noqa: S608
+    return bytes(found or b"")
+
+
+def put(client: Client, column: str, seq: int, value: bytes) -> bool:
+    """Write these bytes there instead. False when the database does not take them, or for the same time."""
+    before = stored(client, column, seq)
+    kind = "timestamp AT TIME ZONE 'UTC'" if column == "at" else "text"
+    write = "CAST(? AS TEXT)" if client.is_sqlite else f"convert_from(?, 'UTF8')::{kind}"
+    try:
+        client.change(f"UPDATE event SET {column} = {write} WHERE seq = ?", value, seq)  # noqa: S608
+    except psycopg.DataError:
         return False
-    changed = bytearray(stored)
+    return stored(client, column, seq) != before
+
+
+def flipped(value: bytes, position: int) -> bytes:
+    """The same but for one bit of one byte."""
+    changed = bytearray(value)
     changed[position % len(changed)] ^= 1
-    update = f"UPDATE event SET {column} = CAST(? AS TEXT) WHERE seq = ?"  # noqa: S608
-    database.execute(update, [bytes(changed), seq])
-    return True
+    return bytes(changed)
 
 
 @pytest.mark.parametrize("column", COLUMNS[1:])
-def test_one_changed_byte_anywhere_is_found_and_its_row_named(store: Store, path: Path, column: str) -> None:
-    known = heads(path)
-    with sql(path) as database:
-        for seq in range(1, EVENTS + 1):
-            for position in (0, seq, -1):
-                database.execute("BEGIN")
-                is_changed = flip(database, column, seq, position)
-                database.execute("COMMIT")
-                if not is_changed:
-                    continue
-                assert broken_at(store) == seq
-                assert broken_at(store, known[seq - 1]) == seq
-                flip(database, column, seq, position)
+def test_one_changed_byte_anywhere_is_found_and_its_row_named(
+    store: Store, client: Client, column: str
+) -> None:
+    known, found = heads(client), 0
+    for seq in range(1, EVENTS + 1):
+        before = stored(client, column, seq)
+        for position in (0, seq, -1) if before else ():
+            if not put(client, column, seq, flipped(before, position)):
+                assert column == "at", "a database that knows times does not take what is none"
+                assert not client.is_sqlite
+                continue
+            assert broken_at(store) == seq
+            assert broken_at(store, known[seq - 1]) == seq
+            put(client, column, seq, before)
+            found += 1
+    assert found >= EVENTS
     assert store.read_now(lambda unit: unit.verify(Head())) == known[-1]
 
 
-def test_every_byte_of_a_time_counts(store: Store, path: Path) -> None:
-    with sql(path) as database:
-        for position in range(len("2026-11-21 03:00:00.000000")):
-            assert flip(database, "at", 7, position)
+def test_every_byte_of_a_time_counts(store: Store, client: Client) -> None:
+    before, digits = stored(client, "at", 7), 0
+    for position, byte in enumerate(before):
+        if put(client, "at", 7, flipped(before, position)):
             assert broken_at(store) == 7
-            flip(database, "at", 7, position)
+            digits += chr(byte).isdigit()
+            put(client, "at", 7, before)
+    assert digits >= 18, "a few make a time that is none"
 
 
 @pytest.mark.parametrize("column", COLUMNS[1:])
-@pytest.mark.parametrize("value", [b"", b"\xff\xfe", b"2026-11-21 03:00"])
+@pytest.mark.parametrize("value", [b"", b"\xff\xfe", b"2026-11-21 03:00", b"infinity", b"0044-03-15 BC"])
 def test_what_is_no_text_or_no_time_is_found_as_well(
-    store: Store, path: Path, column: str, value: bytes
+    store: Store, client: Client, column: str, value: bytes
 ) -> None:
-    with sql(path) as database:
-        database.execute(f"UPDATE event SET {column} = CAST(? AS TEXT) WHERE seq = 5", [value])  # noqa: S608
+    if put(client, column, 5, value):
+        assert broken_at(store) == 5
+        return
+    assert not client.is_sqlite
+    assert value == b"\xff\xfe" or column == "at"
+    assert store.read_now(lambda unit: unit.verify(Head())).seq == EVENTS
+
+
+@pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01"])
+def test_a_time_that_only_postgres_knows_is_found(store: Store, client: Client, value: str) -> None:
+    if client.is_sqlite:
+        value = f"'{value}'"
+    client.change("UPDATE event SET at = ? WHERE seq = 5", value)
+    assert broken_at(store) == 5
+    is_not_proved(store)
+
+
+@pytest.fixture
+def no_rules(client: Client) -> Iterator[None]:
+    """The table takes whatever it is given."""
+    client.change("ALTER TABLE event RENAME TO real_event")
+    client.change("CREATE TABLE event AS SELECT * FROM real_event")
+    yield
+    client.change("DROP TABLE event")
+    client.change("ALTER TABLE real_event RENAME TO event")
+
+
+@pytest.mark.usefixtures("no_rules")
+@pytest.mark.parametrize("column", [*COLUMNS[2:], "seq"])
+def test_nothing_where_something_must_be_is_found(store: Store, client: Client, column: str) -> None:
+    client.change(f"UPDATE event SET {column} = NULL WHERE seq = 5")  # noqa: S608
+    assert broken_at(store) in {1, 5}
+
+
+def test_an_event_taken_away_from_its_request_is_found(store: Store, client: Client) -> None:
+    client.change("UPDATE event SET request_id = NULL WHERE seq = 5")
     assert broken_at(store) == 5
 
 
-def test_an_event_taken_away_from_its_request_is_found(store: Store, path: Path) -> None:
-    with sql(path) as database:
-        database.execute("UPDATE event SET request_id = NULL WHERE seq = 5")
-    assert broken_at(store) == 5
-
-
-def test_a_changed_number_is_a_gap(store: Store, path: Path) -> None:
-    with sql(path) as database:
-        for seq in range(1, EVENTS + 1):
-            database.execute("UPDATE event SET seq = seq + 1000 WHERE seq = ?", [seq])
-            assert broken_at(store) == seq
-            database.execute("UPDATE event SET seq = seq - 1000 WHERE seq = ?", [seq + 1000])
+def test_a_changed_number_is_a_gap(store: Store, client: Client) -> None:
+    for seq in range(1, EVENTS + 1):
+        client.change("UPDATE event SET seq = seq + 1000 WHERE seq = ?", seq)
+        assert broken_at(store) == seq
+        client.change("UPDATE event SET seq = seq - 1000 WHERE seq = ?", seq + 1000)
 
 
 # --- rows that are gone, new, or in another place ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS))
-def test_a_removed_row_is_missed(store: Store, path: Path, seq: int) -> None:
-    known = heads(path)
-    with sql(path) as database:
-        database.execute("DELETE FROM event WHERE seq = ?", [seq])
+def test_a_removed_row_is_missed(store: Store, client: Client, seq: int) -> None:
+    known = heads(client)
+    client.change("DELETE FROM event WHERE seq = ?", seq)
     assert broken_at(store) == seq
     assert broken_at(store, known[seq - 1]) == seq
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS))
-def test_a_row_that_was_removed_and_the_gap_closed_is_missed(store: Store, path: Path, seq: int) -> None:
-    with sql(path) as database:
-        database.execute("DELETE FROM event WHERE seq = ?", [seq])
-        for later in range(seq + 1, EVENTS + 1):
-            database.execute("UPDATE event SET seq = seq - 1 WHERE seq = ?", [later])
+def test_a_row_that_was_removed_and_the_gap_closed_is_missed(store: Store, client: Client, seq: int) -> None:
+    client.change("DELETE FROM event WHERE seq = ?", seq)
+    for later in range(seq + 1, EVENTS + 1):
+        client.change("UPDATE event SET seq = seq - 1 WHERE seq = ?", later)
     assert broken_at(store) == seq
 
 
@@ -212,59 +282,56 @@ COPY = """
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS + 1))
-def test_a_duplicated_row_is_found(store: Store, path: Path, seq: int) -> None:
-    known = heads(path)
-    with sql(path) as database:
-        database.execute(COPY, [EVENTS + 1, seq])
+def test_a_duplicated_row_is_found(store: Store, client: Client, seq: int) -> None:
+    known = heads(client)
+    client.change(COPY, EVENTS + 1, seq)
     assert broken_at(store) == EVENTS + 1
     assert broken_at(store, known[-1]) == EVENTS + 1
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS + 1))
-def test_a_row_put_in_between_is_found(store: Store, path: Path, seq: int) -> None:
-    with sql(path) as database:
-        for later in range(EVENTS, seq - 1, -1):
-            database.execute("UPDATE event SET seq = seq + 1 WHERE seq = ?", [later])
-        database.execute(COPY, [seq, seq + 1])
+def test_a_row_put_in_between_is_found(store: Store, client: Client, seq: int) -> None:
+    for later in range(EVENTS, seq - 1, -1):
+        client.change("UPDATE event SET seq = seq + 1 WHERE seq = ?", later)
+    client.change(COPY, seq, seq + 1)
     assert broken_at(store) == (seq + 1), "the copy itself follows; what it pushed away does not"
 
 
 @pytest.mark.parametrize("seq", [0, -1, -1000])
-def test_a_row_in_front_of_the_first_is_found(store: Store, path: Path, seq: int) -> None:
-    with sql(path) as database:
-        database.execute(COPY, [seq, 2])
+def test_a_row_in_front_of_the_first_is_found(store: Store, client: Client, seq: int) -> None:
+    client.change(COPY, seq, 2)
     assert broken_at(store) == 1
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS))
-def test_two_swapped_rows_are_found(store: Store, path: Path, seq: int) -> None:
-    with sql(path) as database:
-        for old, new in ((seq, 0), (seq + 1, seq), (0, seq + 1)):
-            database.execute("UPDATE event SET seq = ? WHERE seq = ?", [new, old])
+def test_two_swapped_rows_are_found(store: Store, client: Client, seq: int) -> None:
+    for old, new in ((seq, 0), (seq + 1, seq), (0, seq + 1)):
+        client.change("UPDATE event SET seq = ? WHERE seq = ?", new, old)
     assert broken_at(store) == seq
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS + 1))
 def test_a_row_that_is_right_in_itself_but_follows_another_past_is_found(
-    store: Store, path: Path, seq: int
+    store: Store, client: Client, seq: int
 ) -> None:
     row = link(Head(seq - 1, "f" * 64), "r1", NOW, "held", "{}")
-    with sql(path) as database:
-        database.execute(
-            "UPDATE event SET request_id = 'r1', at = ?, kind = 'held', body = '{}', previous = ?, hash = ? "
-            "WHERE seq = ?",
-            [f"{NOW:%Y-%m-%d %H:%M:%S.%f}", row.previous, row.hash, seq],
-        )
+    client.change(
+        "UPDATE event SET request_id = 'r1', at = ?, kind = 'held', body = '{}', previous = ?, hash = ? "
+        "WHERE seq = ?",
+        f"{NOW:%Y-%m-%d %H:%M:%S.%f}",
+        row.previous,
+        row.hash,
+        seq,
+    )
     assert broken_at(store) == seq
 
 
 @pytest.mark.parametrize("seq", range(1, EVENTS + 1))
 def test_a_tail_that_was_cut_off_is_missed_by_whoever_knows_a_later_head(
-    store: Store, path: Path, seq: int
+    store: Store, client: Client, seq: int
 ) -> None:
-    known = heads(path)
-    with sql(path) as database:
-        database.execute("DELETE FROM event WHERE seq >= ?", [seq])
+    known = heads(client)
+    client.change("DELETE FROM event WHERE seq >= ?", seq)
     assert broken_at(store, known[-1]) == EVENTS
     assert broken_at(store, known[seq]) == seq
     assert store.read_now(lambda unit: unit.verify(Head())) == known[seq - 1], "alone it cannot be seen"
@@ -273,10 +340,14 @@ def test_a_tail_that_was_cut_off_is_missed_by_whoever_knows_a_later_head(
     assert broken_at(store, known[-1]) == EVENTS, "nor does writing on hide it"
 
 
-def test_a_history_that_was_written_anew_as_a_whole_is_known_by_its_heads(path: Path, tmp_path: Path) -> None:
-    known = heads(path)
+def test_a_history_that_was_written_anew_as_a_whole_is_known_by_its_heads(
+    client: Client, tmp_path: Path
+) -> None:
+    known = heads(client)
     clock = Clock(NOW + timedelta(seconds=1))
-    with opened(tmp_path / "forged.db", clock) as forged:
+    with ExitStack() as made:
+        new = tmp_path / "forged.db" if client.is_sqlite else made.enter_context(postgres.new_database())
+        forged = made.enter_context(opened(new, clock))
         write_history(forged, clock)
         assert forged.read_now(lambda unit: unit.verify(Head())).seq == EVENTS
         assert broken_at(forged, known[-1]) == EVENTS
@@ -299,7 +370,7 @@ MALLORY = Person(TEAM, "U0MALLORY")
     "change",
     [
         "state = 'approved'",
-        "is_open = 1",
+        "is_open = true",
         "version = version + 1",
         "requester = 'T0NORTH/U0MALLORY'",
         "reference_key = 'another'",
@@ -314,31 +385,30 @@ MALLORY = Person(TEAM, "U0MALLORY")
     ],
 )
 def test_a_request_that_was_changed_directly_is_not_what_its_history_says(
-    store: Store, path: Path, change: str
+    store: Store, client: Client, change: str
 ) -> None:
-    with sql(path) as database:
-        before = database.execute("SELECT * FROM request WHERE id = 'r1'").fetchone()
-        database.execute(f"UPDATE request SET {change} WHERE id = 'r1'")  # noqa: S608
-        assert database.execute("SELECT * FROM request WHERE id = 'r1'").fetchone() != before
+    before = client.rows("SELECT * FROM request WHERE id = 'r1'")
+    client.change(f"UPDATE request SET {change} WHERE id = 'r1'")  # noqa: S608
+    assert client.rows("SELECT * FROM request WHERE id = 'r1'") != before
     store.read_now(lambda unit: unit.verify(Head()))
     is_not_proved(store)
 
 
-def test_a_request_without_any_history_is_not_proved(store: Store, path: Path) -> None:
-    with sql(path) as database:
-        database.execute("CREATE TEMP TABLE forged AS SELECT * FROM request WHERE id = 'r1'")
-        database.execute("""UPDATE forged SET id = 'r9', body = replace(body, '"id":"r1"', '"id":"r9"')""")
-        database.execute("INSERT INTO request SELECT * FROM forged")
+def test_a_request_without_any_history_is_not_proved(store: Store, client: Client) -> None:
+    client.change("CREATE TEMP TABLE forged AS SELECT * FROM request WHERE id = 'r1'")
+    client.change("""UPDATE forged SET id = 'r9', body = replace(body, '"id":"r1"', '"id":"r9"')""")
+    client.change("INSERT INTO request SELECT * FROM forged")
     is_not_proved(store, "r9")
 
 
-def test_a_past_changed_behind_a_head_that_is_still_right_proves_nothing(store: Store, path: Path) -> None:
+def test_a_past_changed_behind_a_head_that_is_still_right_proves_nothing(
+    store: Store, client: Client
+) -> None:
     """While the bot runs it verifies only what is new; a request is proved from its own beginning."""
-    known = heads(path)
-    with sql(path) as database:
-        for table in ("event", "request"):
-            database.execute(f"UPDATE {table} SET body = replace(body, 'U0CAROL', 'U0MALLORY')")  # noqa: S608
-        assert database.execute("SELECT count(*) FROM event WHERE body LIKE '%MALLORY%'").fetchone() == (3,)
+    known = heads(client)
+    for table in ("event", "request"):
+        client.change(f"UPDATE {table} SET body = replace(body, 'U0CAROL', 'U0MALLORY')")  # noqa: S608
+    assert client.rows("SELECT count(*) FROM event WHERE body LIKE '%MALLORY%'") == [(3,)]
     assert store.read_now(lambda unit: unit.verify(known[-1])) == known[-1]
     request = store.read_now(lambda unit: unit.request("r1"))
     assert request is not None
@@ -346,14 +416,13 @@ def test_a_past_changed_behind_a_head_that_is_still_right_proves_nothing(store: 
     is_not_proved(store)
 
 
-def test_a_forged_request_in_front_of_the_history_is_not_proved(store: Store, path: Path) -> None:
+def test_a_forged_request_in_front_of_the_history_is_not_proved(store: Store, client: Client) -> None:
     """Rows below the first number are never reached from a known head."""
-    known = heads(path)
-    with sql(path) as database:
-        for seq in range(1, EVENTS + 1):
-            database.execute(COPY, [seq - 1000, seq])
-        database.execute("UPDATE event SET request_id = 'r8' WHERE seq < 0 AND request_id = 'r1'")
-        database.execute("""UPDATE request SET body = replace(body, '"id":"r1"', '"id":"r8"')""")
-        database.execute("UPDATE request SET id = 'r8' WHERE id = 'r1'")
+    known = heads(client)
+    for seq in range(1, EVENTS + 1):
+        client.change(COPY, seq - 1000, seq)
+    client.change("UPDATE event SET request_id = 'r8' WHERE seq < 0 AND request_id = 'r1'")
+    client.change("""UPDATE request SET body = replace(body, '"id":"r1"', '"id":"r8"')""")
+    client.change("UPDATE request SET id = 'r8' WHERE id = 'r1'")
     assert store.read_now(lambda unit: unit.verify(known[-1])) == known[-1]
     is_not_proved(store, "r8")

@@ -8,24 +8,32 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy.engine import make_url
 
 from bot import __version__, cli
 from bot.store import schema
+from bot.store.database import is_sqlite
+from bot.store.sqlite import path_of
+from tests import postgres
 from tests.conftest import World
+from tests.past_the_bot import change, copied, rows
 
 ROOT = Path(__file__).parents[2]
 CANARY = "c4n4ry"
+
+
+on_either = pytest.mark.parametrize("storage", ["sqlite", "postgres"])
+on_postgres = pytest.mark.parametrize("storage", ["postgres"])
 
 
 @pytest.fixture
@@ -127,7 +135,7 @@ async def test_everything_wrong_with_the_settings_is_said_at_once_and_nothing_se
         "APROVERS": "U1",
     }
     async with started(wrong, tmp_path, "run") as process:
-        assert await process.ends(10) == 2
+        assert await process.ends() == 2
     names = ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "APPROVALS_REQUIRED", "APPROVAL_CHANNEL", "APROVERS")
     lines = process.err.splitlines()
     assert [name for name in names if not any(line.startswith(name) for line in lines)] == []
@@ -189,38 +197,70 @@ COMMANDS = [("requests", "list"), ("requests", "show", "abcd"), ("audit", "verif
 
 
 @pytest.fixture
-def database(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = here / "data" / "bot.db"
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
-    return path
+def empty(here: Path, storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The setting of a file that is not there yet, or of a database without a table."""
+    if storage == "sqlite":
+        monkeypatch.setenv("DATABASE_URL", f"sqlite:///{here / 'data' / 'bot.db'}")
+        yield os.environ["DATABASE_URL"]
+        return
+    with postgres.new_database(empty=True) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield url
 
 
+def tables(url: str) -> list[tuple[Any, ...]]:
+    if not is_sqlite(url):
+        return rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    return rows(url, "SELECT name FROM sqlite_master ORDER BY 1") if path_of(url).exists() else []
+
+
+@on_either
 def test_a_new_database_is_made_and_upgrading_it_again_changes_nothing(
-    capsys: pytest.CaptureFixture[str], database: Path
+    capsys: pytest.CaptureFixture[str], empty: str
 ) -> None:
     for _ in range(2):
         assert run(capsys, "db", "upgrade") == (0, "The database is at the newest schema.\n", "")
-    assert database.stat().st_mode & 0o777 == 0o600
+    assert not is_sqlite(empty) or path_of(empty).stat().st_mode & 0o777 == 0o600
     assert run(capsys, "requests", "list") == (0, "", "")
     assert run(capsys, "requests", "list", "--json") == (0, "[]\n", "")
     code, out, _ = run(capsys, "audit", "verify")
     assert (code, out.split(",")[0]) == (0, "The history verifies: 0 events")
 
 
+@on_either
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_database_it_says_how_to_get_one_and_makes_none(
-    capsys: pytest.CaptureFixture[str], database: Path, command: tuple[str, ...]
+    capsys: pytest.CaptureFixture[str], empty: str, command: tuple[str, ...]
 ) -> None:
     code, out, err = run(capsys, *command)
     assert (code, out) == (3, "")
     assert "python -m bot db upgrade" in err
-    assert not database.exists()
+    assert tables(empty) == []
 
 
-def another_program(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as theirs:
-        theirs.execute("CREATE TABLE customers (name TEXT)")
-        theirs.commit()
+def another_program(url: str) -> None:
+    change(url, "CREATE TABLE customers (name TEXT)")
+
+
+def a_newer_version(url: str) -> None:
+    schema.upgrade(url)
+    change(url, "UPDATE alembic_version SET version_num = '9999'")
+
+
+@on_either
+@pytest.mark.parametrize("make", [another_program, a_newer_version])
+@pytest.mark.parametrize("command", [*COMMANDS, ("db", "upgrade")])
+def test_what_belongs_to_another_program_or_version_is_left_as_it_is(
+    capsys: pytest.CaptureFixture[str], empty: str, command: tuple[str, ...], make: Callable[[str], None]
+) -> None:
+    if is_sqlite(empty):
+        path_of(empty).parent.mkdir()
+    make(empty)
+    before = tables(empty)
+    code, out, err = run(capsys, *command)
+    assert (code, out, len(err.splitlines())) == (3, "", 1)
+    assert "belongs to another program" in err or "newer than this version of the bot" in err
+    assert tables(empty) == before
 
 
 def no_database(path: Path) -> None:
@@ -231,20 +271,82 @@ def a_folder(path: Path) -> None:
     (path / "inside").mkdir(parents=True)
 
 
-@pytest.mark.parametrize("make", [another_program, no_database, a_folder])
+@pytest.mark.parametrize("make", [no_database, a_folder])
 @pytest.mark.parametrize("command", [*COMMANDS, ("db", "upgrade")])
-def test_what_is_not_the_bots_is_left_as_it_is(
-    capsys: pytest.CaptureFixture[str],
-    database: Path,
-    command: tuple[str, ...],
-    make: Callable[[Path], None],
+def test_what_is_no_database_is_left_as_it_is(
+    capsys: pytest.CaptureFixture[str], empty: str, command: tuple[str, ...], make: Callable[[Path], None]
 ) -> None:
-    database.parent.mkdir()
-    make(database)
-    before = database.read_bytes() if database.is_file() else b""
+    path = path_of(empty)
+    path.parent.mkdir()
+    make(path)
+    before = path.read_bytes() if path.is_file() else b""
     code, out, err = run(capsys, *command)
     assert (code, out, len(err.splitlines())) == (3, "", 1)
-    assert (database.read_bytes() if database.is_file() else b"") == before
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+PASSWORD = f"{CANARY} p@ss/w%rd?"
+
+
+def with_a_wrong_password(url: str) -> str:
+    return str(make_url(url).set(password=f"{PASSWORD} not").render_as_string(hide_password=False))
+
+
+def with_a_wrong_name(url: str) -> str:
+    return str(make_url(url).set(database="nowhere").render_as_string(hide_password=False))
+
+
+def on_a_port_where_nobody_is(url: str) -> str:
+    elsewhere = make_url(url).set(host="127.0.0.1", port=int(free_port()), query={})
+    return str(elsewhere.render_as_string(hide_password=False))
+
+
+def on_a_socket_that_is_not_there(url: str) -> str:
+    return str(make_url(url).set(query={"host": "/nowhere"}).render_as_string(hide_password=False))
+
+
+def with_an_option_that_is_none(url: str) -> str:
+    return str(make_url(url).update_query_dict({"colour": "red"}).render_as_string(hide_password=False))
+
+
+UNUSABLE = [
+    with_a_wrong_password,
+    with_a_wrong_name,
+    on_a_port_where_nobody_is,
+    on_a_socket_that_is_not_there,
+    with_an_option_that_is_none,
+]
+
+
+@on_postgres
+@pytest.mark.parametrize("spoil", UNUSABLE)
+def test_a_server_that_cannot_be_used_is_one_sentence_without_the_password(
+    capsys: pytest.CaptureFixture[str],
+    empty: str,
+    spoil: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with postgres.somebody(empty, password=PASSWORD) as url:
+        monkeypatch.setenv("DATABASE_URL", spoil(url))
+        for command in (*COMMANDS, ("db", "upgrade")):
+            code, out, err = run(capsys, *command)
+            assert (code, out, len(err.splitlines())) == (3, "", 1), err
+            assert re.match(r"The database cannot be (used: .*\.|opened now \(.*\)\.)$", err), err
+    assert tables(empty) == []
+
+
+@on_postgres
+def test_a_database_with_a_password_is_used_and_the_password_is_not_shown(
+    capsys: pytest.CaptureFixture[str], empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres.somebody(empty, password=PASSWORD) as url:
+        monkeypatch.setenv("DATABASE_URL", url.replace("postgresql://", "postgres://"))
+        assert run(capsys, "db", "upgrade")[0] == 0
+        assert run(capsys, "audit", "verify")[0] == 0
+        change(empty, "DROP TABLE event")
+        code, out, err = run(capsys, "audit", "verify")
+        assert (code, out) == (3, "")
+        assert err == 'The database could not be used: relation "event" does not exist.\n'
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(
@@ -256,12 +358,10 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(
     assert (code, len(err.splitlines())) == (3, 1)
 
 
-def test_of_two_processes_that_find_an_empty_database_one_makes_it(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_processes_that_find_no_file_one_makes_it(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A web and a worker process are usually started together."""
-    url, upgrades, looks = f"sqlite:///{database}", [], []
-    upgrading, looked_twice, go_on = threading.Event(), threading.Event(), threading.Event()
+    upgrades: list[str] = []
+    upgrading, second_looked, go_on = threading.Event(), threading.Event(), threading.Event()
     upgrade, is_empty = schema.upgrade, schema.is_empty
 
     def slowly(url: str) -> None:
@@ -271,30 +371,46 @@ def test_of_two_processes_that_find_an_empty_database_one_makes_it(
         upgrade(url)
 
     def watched(url: str) -> bool:
-        looks.append(url)
-        if len(looks) == 2:
-            looked_twice.set()
+        if threading.current_thread() is both[1]:
+            second_looked.set()
         return is_empty(url)
 
     monkeypatch.setattr(schema, "upgrade", slowly)
     monkeypatch.setattr(schema, "is_empty", watched)
-    both = [threading.Thread(target=cli._make_ready, args=(url,)) for _ in range(2)]
+    both = [threading.Thread(target=cli._make_ready, args=(empty,)) for _ in range(2)]
     both[0].start()
     assert upgrading.wait(10)
     both[1].start()
-    too_early = looked_twice.wait(0.2)
+    too_early = second_looked.wait(0.2)
     go_on.set()
     for each in both:
         each.join(20)
-    assert (too_early, len(looks), len(upgrades)) == (False, 2, 1)
+    assert (too_early, second_looked.is_set(), len(upgrades)) == (False, True, 1)
 
 
-async def test_the_bot_does_not_start_on_a_foreign_database(quiet_world: World, tmp_path: Path) -> None:
-    another_program(quiet_world.folder / "bot.db")
+@on_either
+async def test_the_bot_does_not_start_on_a_foreign_database(
+    quiet_world: World, storage: str, tmp_path: Path
+) -> None:
+    if storage == "postgres":
+        for (table,) in tables(quiet_world.database):
+            change(quiet_world.database, f"DROP TABLE {table}")
+    another_program(quiet_world.database)
     async with started(quiet_world.environment(PORT=free_port()), tmp_path, "run") as process:
-        assert await process.ends(10) == 3
+        assert await process.ends() == 3
     assert "another program" in process.err
     assert "Traceback" not in process.err
+
+
+@on_postgres
+async def test_the_bot_does_not_start_without_its_server(quiet_world: World, tmp_path: Path) -> None:
+    with postgres.somebody(quiet_world.database, password=PASSWORD) as url:
+        for wrong in (with_a_wrong_password(url), on_a_port_where_nobody_is(url)):
+            environment = quiet_world.environment(PORT=free_port(), DATABASE_URL=wrong)
+            async with started(environment, tmp_path, "run") as process:
+                assert await process.ends() == 3
+            assert re.fullmatch(r"The database cannot be opened now \(.*\)\.\n", process.err)
+            assert CANARY not in process.err
 
 
 # --- what is in it ----------------------------------------------------------------------------------
@@ -303,7 +419,7 @@ async def test_the_bot_does_not_start_on_a_foreign_database(quiet_world: World, 
 @pytest.fixture
 async def told(world: World, here: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A cancelled order, a denied one and a pending one, and a bot that is still running."""
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{world.folder / 'bot.db'}")
+    monkeypatch.setenv("DATABASE_URL", world.database)
     cpanel, digicert = world.vendor("cpanel"), world.vendor("digicert")
     card = await world.asked("alice", "cpanel", cpanel.samples["cancellable"], "ordered twice\x1b[31m")
     await world.approve("alice", card)
@@ -319,6 +435,7 @@ def ids(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     return [request["id"] for request in found]
 
 
+@on_either
 async def test_the_requests_are_listed_newest_first(told: World, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "requests", "list")
     assert (code, err) == (0, "")
@@ -332,6 +449,7 @@ async def test_the_requests_are_listed_newest_first(told: World, capsys: pytest.
     assert ids(capsys, "--limit", "1") == every[:1]
 
 
+@on_either
 async def test_one_request_is_shown_with_its_history(told: World, capsys: pytest.CaptureFixture[str]) -> None:
     request = ids(capsys, "--state", "cancelled")[0]
     for name in (request, request[:8], request[:8].upper(), f"#{request[:8]}"):
@@ -356,6 +474,7 @@ async def test_one_request_is_shown_with_its_history(told: World, capsys: pytest
     assert any("answered" in line and "cancelled" in line for line in told_of)
 
 
+@on_either
 async def test_one_request_is_shown_as_json(told: World, capsys: pytest.CaptureFixture[str]) -> None:
     request = ids(capsys, "--state", "cancelled")[0]
     found: dict[str, Any] = json.loads(run(capsys, "requests", "show", request[:8], "--json")[1])
@@ -370,6 +489,7 @@ async def test_one_request_is_shown_as_json(told: World, capsys: pytest.CaptureF
     assert all(re.match(r"\d{4}-\d\d-\d\dT", event["at"]) for event in found["events"])
 
 
+@on_either
 async def test_an_id_that_is_none_or_not_enough_is_a_failed_check(
     told: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -378,18 +498,18 @@ async def test_an_id_that_is_none_or_not_enough_is_a_failed_check(
         assert (code, out, err) == (1, "", "There is no request with that ID.\n"), name
 
 
+@on_either
 async def test_an_id_that_two_requests_begin_with_is_not_enough(
     told: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await told.stop_bot()
     capsys.readouterr()
-    with closing(sqlite3.connect(told.folder / "bot.db")) as database:
-        database.execute("UPDATE request SET id = 'abcd' || substr(id, 5)")
-        database.commit()
+    change(told.database, "UPDATE request SET id = 'abcd' || substr(id, 5)")
     code, out, err = run(capsys, "requests", "show", "abcd")
     assert (code, out, err) == (1, "", "Several requests begin with that ID.\n")
 
 
+@on_either
 async def test_no_command_prints_a_secret(told: World, capsys: pytest.CaptureFixture[str]) -> None:
     request = ids(capsys)[0]
     environment = told.environment()
@@ -416,7 +536,7 @@ async def test_no_command_prints_a_secret(told: World, capsys: pytest.CaptureFix
 TAMPERING = {
     "a body": ("UPDATE event SET body = replace(body, 'twice', 'thrice') WHERE seq = 2", 2),
     "a time": ("UPDATE event SET at = '2001-01-01 00:00:00.000000' WHERE seq = 3", 3),
-    "a time that is none": ("UPDATE event SET at = 'long ago' WHERE seq = 3", 3),
+    "a time that is none": ("UPDATE event SET at = 'infinity' WHERE seq = 3", 3),
     "a missing row": ("DELETE FROM event WHERE seq = 4", 4),
     "a hash": ("UPDATE event SET hash = previous WHERE seq = 5", 5),
     "a kind": ("UPDATE event SET kind = 'denied' WHERE seq = 2", 2),
@@ -431,17 +551,18 @@ async def test_a_whole_history_verifies(told: World, capsys: pytest.CaptureFixtu
     assert re.fullmatch(r"The history verifies: \d+ events, head [0-9a-f]{64}\.\n", out)
 
 
-async def test_the_first_bad_row_is_named(told: World, capsys: pytest.CaptureFixture[str]) -> None:
+@on_either
+async def test_the_first_bad_row_is_named(
+    told: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     await told.stop_bot()
     capsys.readouterr()
-    path = told.folder / "bot.db"
-    whole = path.read_bytes()
-    for name, (change, seq) in TAMPERING.items():
-        path.write_bytes(whole)
-        with closing(sqlite3.connect(path)) as database:
-            assert database.execute(change).rowcount == 1
-            database.commit()
-        code, out, err = run(capsys, "audit", "verify")
+    for name, (tampering, seq) in TAMPERING.items():
+        with copied(told.database, tmp_path / "copy") as copy:
+            monkeypatch.setenv("DATABASE_URL", copy)
+            assert run(capsys, "audit", "verify")[0] == 0
+            assert change(copy, tampering) == 1
+            code, out, err = run(capsys, "audit", "verify")
         assert (code, out, len(err.splitlines())) == (4, "", 1), (name, err)
         assert f"event {seq} " in err, (name, err)
 
@@ -469,14 +590,14 @@ async def test_a_reader_that_has_had_enough_ends_it_quietly(world: World, comman
 # --- running ----------------------------------------------------------------------------------------
 
 
-async def test_the_bot_runs_until_it_is_told_to_stop_and_a_second_one_does_not_start(
+async def test_the_bot_runs_until_it_is_told_to_stop_and_a_second_one_does_not_start_on_its_file(
     quiet_world: World, tmp_path: Path
 ) -> None:
     environment = quiet_world.environment(PORT=free_port())
     async with started(environment, tmp_path, "run") as first:
         await first.says("ready")
         async with started(environment | {"PORT": free_port()}, tmp_path, "run") as second:
-            assert await second.ends(10) == 3
+            assert await second.ends() == 3
         assert "Another bot is running on this database" in second.err
         first.signal(signal.SIGINT)
         assert await first.ends() == 0
@@ -504,7 +625,7 @@ async def test_it_stops_while_it_is_still_waiting_for_slack(
     async with started(quiet_world.environment(PORT=free_port()), tmp_path, "run") as process:
         await process.says("slack_not_reachable")
         process.signal(number)
-        assert await process.ends(10) == 0
+        assert await process.ends() == 0
     assert "Traceback" not in process.err
     assert "Unclosed" not in process.err
 
@@ -517,7 +638,7 @@ async def test_a_token_that_slack_refuses_ends_it_at_once(
 ) -> None:
     quiet_world.workspace.fail_next(method, "invalid_auth", times=100)
     async with started(quiet_world.environment(PORT=free_port()), tmp_path, "run") as process:
-        assert await process.ends(10) == 1
+        assert await process.ends() == 1
     assert f"Slack refuses {setting} (invalid_auth)." in process.err.splitlines()
     assert "Traceback" not in process.err
     assert [secret for secret in secrets(quiet_world) if secret in process.err] == []
@@ -542,6 +663,7 @@ async def test_what_does_not_matter_is_a_warning_and_a_crash_is_one_line_of_the_
     assert "RuntimeError: a bug with *** in it" in crashed["exception"]
 
 
+@on_either
 async def test_a_web_and_a_worker_process_on_one_database_cancel_an_order_together(
     quiet_world: World, tmp_path: Path
 ) -> None:
@@ -568,3 +690,31 @@ async def test_a_web_and_a_worker_process_on_one_database_cancel_an_order_togeth
             process.signal(signal.SIGTERM)
         assert (await web.ends(), await worker.ends()) == (0, 0)
     assert "Traceback" not in web.err + worker.err
+
+
+@on_postgres
+async def test_of_two_bots_on_one_database_either_may_die_and_the_other_goes_on(
+    quiet_world: World, tmp_path: Path
+) -> None:
+    world, vendor = quiet_world, quiet_world.vendor("cpanel")
+    reference = vendor.samples["cancellable"]
+    first_port, second_port = free_port(), free_port()
+    async with (
+        started(world.environment(PORT=first_port), tmp_path, "run") as first,
+        started(world.environment(PORT=second_port), tmp_path, "run") as second,
+    ):
+        await asyncio.gather(first.says("ready"), second.says("ready"))
+        card = await world.asked("alice", "cpanel", reference)
+        await world.approve("bob", card)
+        first.signal(signal.SIGKILL)
+        await first.ends()
+        async with started(world.environment(PORT=first_port), tmp_path, "run") as third:
+            await third.says("ready")
+            second.signal(signal.SIGKILL)
+            await second.ends()
+            await world.approve("carol", card)
+            await world.reads(card, "Outcome: cancelled", timeout=30)
+            assert (len(vendor.sends), vendor.is_cancelled(reference)) == (1, True)
+            third.signal(signal.SIGTERM)
+            assert await third.ends() == 0
+    assert "Traceback" not in first.err + second.err + third.err

@@ -246,8 +246,10 @@ async def test_what_slack_said_before_it_refused_our_token_counts_no_more(
     await directory.ask([BOB], [ONCALL])
     slack.problem = code
     await directory.ask([BOB], [ONCALL])
-    assert directory.known(BOB, [ONCALL]).answer is UNSURE
-    assert directory.known(BOB, [BOB.user]).answer is UNSURE
+    by_group, by_name = directory.known(BOB, [ONCALL]), directory.known(BOB, [BOB.user])
+    assert (by_group.answer, by_name.answer) == (UNSURE, UNSURE)
+    assert "user group" in by_group.why
+    assert "profile" in by_name.why
 
 
 async def test_an_answer_is_as_old_as_its_question(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,15 @@ from bot.app import Bot
 from bot.health import Health
 from bot.store import schema
 from tests.conftest import World
+from tests.past_the_bot import change, gone
 
 
 @pytest.fixture
 def transport() -> str:
     return "http"
+
+
+on_either = pytest.mark.parametrize("storage", ["sqlite", "postgres"])
 
 
 async def get(port: int, page: str) -> tuple[int, Any, str]:
@@ -37,7 +39,7 @@ async def get(port: int, page: str) -> tuple[int, Any, str]:
 async def ready(world: World, status: int = 503) -> str:
     """What `/readyz` says, once it answers so. Never a secret, and `/livez` is fine throughout."""
     assert world.bot is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (found := await get(world.bot.port, "/readyz"))[0] != status:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # it has to be asked; nothing tells us
     assert (await get(world.bot.port, "/livez"))[:2] == (200, {"alive": True})
@@ -113,31 +115,38 @@ async def test_when_slack_takes_the_token_away_the_bot_is_not_ready(world: World
     assert await ready(world, 200) == ""
 
 
+@on_either
 async def test_with_a_history_that_was_tampered_with_the_bot_is_not_ready(quiet_world: World) -> None:
     world = quiet_world
     await world.start_bot()
     await world.asked("alice", "cpanel", world.vendor("cpanel").samples["cancellable"])
     await world.stop_bot()
-    database = sqlite3.connect(world.folder / "bot.db")
-    with database:
-        database.execute("UPDATE event SET body = replace(body, 'twice', 'thrice') WHERE kind = 'requested'")
-    database.close()
+    tampered = "UPDATE event SET body = replace(body, 'twice', 'thrice') WHERE kind = 'requested'"
+    assert change(world.database, tampered) == 1
     await world.start_bot()
     assert "history" in await ready(world)
 
 
-async def test_when_the_database_is_gone_the_bot_is_not_ready(world: World) -> None:
+@on_either
+async def test_when_the_database_is_gone_the_bot_is_not_ready(world: World, tmp_path: Path) -> None:
     assert await ready(world, 200) == ""
-    folder = world.folder
-    kept = folder.with_name("kept")
-    for file in folder.glob("bot.db*"):
-        kept.mkdir(exist_ok=True)
-        shutil.copy(file, kept)
-        with file.open("r+b") as damaged:
-            damaged.write(b"\0" * max(file.stat().st_size, 100))
-    assert "database" in await ready(world)
-    for file in kept.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "kept").mkdir()
+    with gone(world.database, tmp_path / "kept"):
+        assert "the database cannot be read" in await ready(world)
+
+
+async def test_when_the_server_comes_back_the_bot_is_ready_again_by_itself(
+    world: World, tmp_path: Path
+) -> None:
+    vendor = world.vendor("cpanel")
+    card = await world.asked("alice", "cpanel", vendor.samples["cancellable"])
+    with gone(world.database, tmp_path):
+        assert "database" in await ready(world)
+    assert await ready(world, 200) == ""
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "Outcome: cancelled")
+    assert len(vendor.sends) == 1
 
 
 @pytest.mark.parametrize("transport", ["socket", "http"])

@@ -25,10 +25,10 @@ from yarl import URL
 
 from bot.doors import http
 from bot.logs import configure
-from bot.store import Store
 from sandbox.slack import interactions, reading
 from sandbox.slack.model import Message
 from tests.conftest import World
+from tests.past_the_bot import rows
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -138,12 +138,8 @@ async def pending(world: World) -> Message:
 
 def history(world: World) -> list[str]:
     """The kind of each event, the starts and stops of the bot left out."""
-    store = Store(f"sqlite:///{world.folder / 'bot.db'}", lambda: None)  # type: ignore[arg-type,return-value]
-    try:
-        requests = store.read_now(lambda unit: unit.requests())
-        return [e.kind for r in requests for e, _ in store.read_now(lambda unit, r=r: unit.history(r.id))]  # type: ignore[misc]
-    finally:
-        store.close()
+    query = "SELECT kind FROM event WHERE request_id IS NOT NULL ORDER BY seq"
+    return [kind for (kind,) in rows(world.database, query)]
 
 
 def nothing_of_it_is_logged(said: io.StringIO) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,159 +12,18 @@ import pytest
 
 from bot import announce, outbox
 from bot.errors import StorageError
-from bot.model import (
-    Approved,
-    Denied,
-    Event,
-    Held,
-    OrderRead,
-    Person,
-    QuorumReached,
-    Requested,
-    digest,
-)
-from bot.outbox import Outbox, Retry, SlackPace
-from bot.slack import Slack
-from bot.store import Store, Unit
-from bot.store.chain import Head
-from bot.store.tables import MessageRow
-from sandbox.slack import faults
-from sandbox.slack.example import TEAM
+from bot.model import Denied, Held
+from bot.outbox import SlackPace
 from sandbox.slack.model import Message
-from sandbox.slack.server import SlackServer
-from sandbox.slack.workspace import Workspace
-from tests.bot.builders import NOW, an_order, some_facts
-from tests.bot.stores import Clock, opened
-from tests.conftest import NoPace
-
-CHANNEL = "C0APPROVALS"
-FACTS = some_facts()
-ALICE, BOB, CAROL = (Person(TEAM, f"U0{name}") for name in ("ALICE", "BOB", "CAROL"))
-RETRY = Retry(timedelta(seconds=1), timedelta(seconds=60))
-MINUTE = timedelta(minutes=1)
-
-
-class Office:
-    """A database, a workspace, and an outbox that delivers from one to the other."""
-
-    def __init__(self, store: Store, clock: Clock, workspace: Workspace, slack: Slack) -> None:
-        self.store = store
-        self.clock = clock
-        self.workspace = workspace
-        self.slack = slack
-        self._committed = asyncio.Event()
-        store.on_commit(self._committed.set)
-        self.outbox = self.new_outbox()
-
-    def new_outbox(self) -> Outbox:
-        self.outbox = Outbox(self.store, self.slack, {"digicert": FACTS}, RETRY, NoPace(), self.clock)
-        self.store.on_commit(self.outbox.wake)
-        return self.outbox
-
-    @asynccontextmanager
-    async def delivering(self) -> AsyncIterator[None]:
-        running = asyncio.create_task(self.outbox.run())
-        try:
-            yield
-        finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-            await self.outbox.drain(5)
-
-    # What happens
-
-    async def begin(self, request_id: str = "r1") -> None:
-        """A new request, looked up: its card is owed, and the call to those who decide."""
-        expires = self.clock() + timedelta(hours=24)
-        event = Requested(
-            TEAM, CHANNEL, "digicert", "acct", "123", request_id, ALICE, "twice", 2, ("S0ONCALL",), expires
-        )
-
-        def work(unit: Unit) -> None:
-            request = unit.begin(request_id, event, "123")
-            _owe(unit, announce.owed(None, request, [event], FACTS))
-
-        await self.store.write(work)
-        await self.happen(request_id, OrderRead(an_order()))
-
-    async def happen(self, request_id: str, *events: Event) -> None:
-        """As the workflow saves it: what it means is owed in the same transaction."""
-
-        def work(unit: Unit) -> None:
-            before = unit.request(request_id)
-            assert before is not None
-            after = unit.save(before, events)
-            _owe(unit, announce.owed(before, after, events, FACTS))
-
-        await self.store.write(work)
-
-    async def approve(self, request_id: str, *people: Person) -> None:
-        for person in people:
-            request = await self.store.read(lambda unit: unit.request(request_id))
-            assert request is not None
-            await self.happen(request_id, Approved(person, digest(request), True, "on the list"))
-
-    async def begin_and_approve(self, request_id: str = "r1") -> None:
-        """From here on a reason to hold it is on the card."""
-        await self.begin(request_id)
-        await self.approve(request_id, BOB, CAROL)
-        await self.happen(request_id, QuorumReached())
-
-    async def whisper(self, person: Person, text: str, channel: str = CHANNEL) -> None:
-        await self.store.write(lambda unit: _owe(unit, [announce.whisper(channel, person, text)]))
-
-    def later(self, by: timedelta = MINUTE) -> None:
-        self.clock.advance(by)
-        self.outbox.wake()
-
-    # What is there
-
-    async def until(self, predicate: Callable[[Unit], bool]) -> None:
-        async with asyncio.timeout(10):
-            while True:
-                self._committed.clear()
-                if await self.store.read(predicate):
-                    return
-                await self._committed.wait()
-
-    async def settled(self) -> None:
-        """Everything that is due was tried."""
-        await self.until(lambda unit: all(message.due > self.clock() for message in unit.owed()))
-
-    async def delivered(self) -> None:
-        await self.until(lambda unit: unit.owed() == [])
-
-    async def waiting(self) -> list[MessageRow]:
-        return await self.store.read(lambda unit: unit.owed())
-
-    @property
-    def cards(self) -> list[Message]:
-        return self.workspace.channel(CHANNEL).messages
-
-    def calls(self, method: str) -> list[bool]:
-        """Whether each call of a method was taken."""
-        return [call.ok for call in self.workspace.calls if call.method == method]
-
-
-def _owe(unit: Unit, messages: Sequence[announce.Owed]) -> None:
-    for owed in messages:
-        unit.owe(owed.lane, owed.kind, request_id=owed.request_id, target=owed.target, body=owed.body)
+from tests.bot.builders import NOW
+from tests.bot.office import ALICE, BOB, CAROL, CHANNEL, MINUTE, Office, open_office, owe
+from tests.gateway import Answer
 
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    clock, workspace = Clock(), Workspace.example()
-    server = SlackServer(workspace)
-    await server.start()
-    slack = Slack(workspace.bot_token, server.api_url)
-    try:
-        with opened(tmp_path / "bot.db", clock) as store:
-            yield Office(store, clock, workspace, slack)
-    finally:
-        await slack.close()
-        await server.stop()
-    assert workspace.problems == []
+    async with open_office(tmp_path) as office:
+        yield office
 
 
 # --- order ------------------------------------------------------------------------------------------------
@@ -270,17 +128,88 @@ def _reason(card: Message) -> str:
     return next(f"no {number}" for number in range(5) if f"no {number}" in card.readable)
 
 
-async def test_a_post_whose_answer_was_lost_is_repeated_once_and_no_more(office: Office) -> None:
-    async with office.delivering():
+ODD = [
+    Answer(500, b"<html>Oops</html>", "text/html"),
+    Answer(503, b"", "text/plain"),
+    Answer(200, b"<html>Log in</html>", "text/html"),
+    Answer(200),
+    Answer(200, b"{"),
+    Answer(200, b'{"ok": false}'),
+    Answer(200, b'{"ok": false, "error": "internal_error"}'),
+    Answer(200, b'{"ok": false, "error": "fatal_error"}'),
+    Answer(200, b'{"ok": false, "error": "service_unavailable"}'),
+    Answer(200, b'{"ok": false, "error": "' + b"x" * 5000 + b'"}'),
+]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=lambda answer: f"{answer.status}-{answer.body.decode()[:40]}")
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "chat.postEphemeral"])
+async def test_what_may_pass_is_tried_again_with_growing_pauses(
+    tmp_path: Path, answer: Answer, method: str
+) -> None:
+    async with open_office(tmp_path, with_gateway=True) as office:
         await office.begin()
-        await office.delivered()
-        office.workspace.fail_next("chat.postMessage", "lose_answer")
-        await office.happen("r1", Held("once or twice"))
+        if method != "chat.postMessage":
+            async with office.delivering():
+                await office.delivered()
+        office.gateway.arrived.clear()
+        office.gateway.answer_next(method, answer, times=4)
+        async with office.delivering():
+            if method == "chat.update":
+                await office.happen("r1", Held("why"))
+            if method == "chat.postEphemeral":
+                await office.whisper(BOB, "in the end")
+            for tries, wait in enumerate((1, 2, 4, 8), start=1):
+                await office.settled()
+                (message,) = await office.waiting()
+                assert wait <= (message.due - office.clock()).total_seconds() <= wait * 1.25
+                assert office.gateway.arrived.count(method) == tries
+                office.later(message.due - office.clock())
+            await office.delivered()
+        assert office.outbox.problem == ""
+
+
+async def test_pauses_differ_so_that_not_everything_is_tried_at_once(office: Office) -> None:
+    office.workspace.outage()
+    async with office.delivering():
+        for number in range(8):
+            await office.begin(f"r{number}")
         await office.settled()
+        assert len({message.due for message in await office.waiting()}) == 8
+
+
+async def test_an_outage_of_days_is_a_call_a_minute_for_each_request_and_no_more(office: Office) -> None:
+    office.workspace.outage()
+    async with office.delivering():
+        for number in range(3):
+            await office.begin(f"r{number}")
+        for _ in range(8):
+            await office.settled()
+            office.later()
+        await office.settled()
+        before = len(office.workspace.calls)
+        for _ in range(20):
+            office.later()
+            await office.settled()
+        calls = [call.method for call in office.workspace.calls[before:]]
+        assert len(calls) <= 3 * 20
+        office.workspace.outage(False)
+        office.later(2 * MINUTE)
+        await office.delivered()
+    assert len(office.cards) == 3
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_back(office: Office) -> None:
+    office.workspace.outage()
+    async with office.delivering():
+        await office.begin("r1")
+        await office.settled()
+        office.later(timedelta(hours=-25))
+        await office.until(lambda unit: unit.owed()[0].tries == 2)
+        office.workspace.outage(False)
         office.later()
         await office.delivered()
-    (card,) = office.cards
-    assert sum("once or twice" in reply.text for reply in card.thread) == 2
+    assert len(office.cards) == 1
 
 
 async def test_tries_become_rarer_up_to_the_longest_wait(office: Office) -> None:
@@ -319,17 +248,91 @@ async def test_a_rate_limit_is_waited_for_as_long_as_slack_says(office: Office) 
     assert len(office.cards) == 1
 
 
-async def test_a_rate_limit_without_a_time_is_a_minute(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "1"}, 1),
+        ({"Retry-After": "30"}, 30),
+        ({"Retry-After": "3600"}, 3600),
+        ({"Retry-After": "86400"}, 3600),
+        ({"Retry-After": "0"}, 1),
+        ({"Retry-After": "-5"}, 60),
+        ({"Retry-After": "soon"}, 60),
+        ({"Retry-After": "9" * 5000}, 60),
+        ({"Retry-After": "Sat, 21 Nov 2026 04:00:00 GMT"}, 60),
+        ({"Retry-After": ""}, 60),
+        ({}, 60),
+    ],
+    ids=lambda given: str(given)[:50],
+)
+async def test_a_rate_limit_is_between_a_second_and_an_hour_and_a_minute_where_slack_does_not_say(
+    tmp_path: Path, headers: dict[str, str], seconds: int
 ) -> None:
-    silent = faults.Fault("status", error="ratelimited", status=429)
-    monkeypatch.setattr(faults, "_fault", lambda *_: silent)  # the sandbox's own always names a time
-    await office.begin()
-    office.workspace.fail_next("chat.postMessage", "ratelimited")
-    async with office.delivering():
+    limited = Answer(429, b'{"ok": false, "error": "ratelimited"}', headers=headers)
+    await _is_waited_for(tmp_path, limited, seconds)
+
+
+@pytest.mark.parametrize("body", [b"<html>Too many</html>", b"", b"{", b"[]"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+async def test_a_rate_limit_is_one_whatever_else_the_answer_says(
+    tmp_path: Path, body: bytes, content_type: str
+) -> None:
+    await _is_waited_for(tmp_path, Answer(429, body, content_type, {"Retry-After": "30"}), 30)
+
+
+async def _is_waited_for(folder: Path, limited: Answer, seconds: int) -> None:
+    async with open_office(folder, with_gateway=True) as office, office.delivering():
+        office.gateway.answer_next("chat.postMessage", limited)
+        await office.whisper(CAROL, "at last", channel="")
         await office.settled()
         (message,) = await office.waiting()
-        assert message.due == NOW + MINUTE
+        assert (message.due, message.problem) == (NOW + timedelta(seconds=seconds), "ratelimited")
+        office.later(timedelta(seconds=seconds))
+        await office.delivered()
+        assert len(office.workspace.dm(CAROL.user).messages) == 1
+
+
+async def test_a_channel_that_is_limited_is_left_alone_and_everything_else_goes_on(office: Office) -> None:
+    office.workspace.fail_next("chat.postMessage", "ratelimited", retry_after=3600)
+    async with office.delivering():
+        await office.begin("r1")
+        await office.settled()
+        for number in range(2, 8):
+            await office.begin(f"r{number}")
+        await office.begin("elsewhere", channel="C0ORDERS")
+        await office.happen("elsewhere", Denied(BOB, "no"))
+        await office.whisper(CAROL, "over here")
+        waiting = {f"r{number}" for number in range(1, 8)}
+        await office.until(lambda unit: {message.lane for message in unit.owed()} == waiting)
+        office.later(timedelta(minutes=59))
+        await office.whisper(CAROL, "and here")
+        await office.until(lambda unit: {message.lane for message in unit.owed()} == waiting)
+        assert office.posts_to(CHANNEL) == [False]
+        assert len(office.workspace.dm(ALICE.user).messages) == 1
+        office.later(MINUTE)
+        await office.delivered()
+    assert len(office.cards) == 7
+    assert office.posts_to(CHANNEL).count(False) == 1
+
+
+async def test_while_cards_may_not_be_changed_new_ones_and_direct_messages_go_out(office: Office) -> None:
+    async with office.delivering():
+        for request_id in ("r1", "r2"):
+            await office.begin(request_id)
+        await office.delivered()
+        office.workspace.calls.clear()
+        office.workspace.fail_next("chat.update", "ratelimited", retry_after=30)
+        await office.happen("r1", Denied(BOB, "no"))
+        await office.until(lambda unit: [message.lane for message in unit.owed()] == ["r1"])
+        await office.happen("r2", Denied(BOB, "no"))
+        await office.begin("r3")
+        await office.workspace.wait_until(lambda: len(office.cards) == 3)
+        await office.until(lambda unit: "direct:U0ALICE" not in {message.lane for message in unit.owed()})
+        assert office.calls("chat.update") == [False]
+        office.later(timedelta(seconds=30))
+        await office.delivered()
+    assert office.calls("chat.update").count(False) == 1
+    assert ["denied" in card.readable.lower() for card in office.cards] == [True, True, False]
 
 
 # --- messages Slack does not take --------------------------------------------------------------------------
@@ -354,16 +357,70 @@ async def test_a_deleted_card_is_posted_anew_and_kept_up_from_then_on(office: Of
     assert card.ts == new.ts
 
 
-@pytest.mark.parametrize("code", sorted({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"}))
-async def test_a_card_whose_blocks_slack_refuses_is_posted_plainly(office: Office, code: str) -> None:
+@pytest.mark.parametrize("code", ["message_not_found", "cant_update_message", "edit_window_closed"])
+async def test_a_card_that_cannot_be_changed_any_more_is_posted_anew(office: Office, code: str) -> None:
+    async with office.delivering():
+        await office.begin_and_approve()
+        await office.delivered()
+        office.workspace.fail_next("chat.update", code)
+        await office.happen("r1", Denied(BOB, "no"))
+        await office.delivered()
+    old, new = office.cards
+    assert "denied" in new.readable.lower()
+    assert [reply for reply in old.thread if "denied" in reply.text.lower()] == []
+    assert [reply for reply in new.thread if "denied" in reply.text.lower()] != []
+
+
+async def test_a_card_that_is_posted_anew_is_posted_once_whatever_happens_to_the_answer(
+    office: Office,
+) -> None:
+    async with office.delivering():
+        await office.begin_and_approve()
+        await office.delivered()
+        (old,) = office.cards
+        office.workspace.delete_message(old)
+        office.workspace.fail_next("chat.postMessage", "lose_answer")
+        await office.happen("r1", Denied(BOB, "no"))
+        await office.settled()
+        office.later()
+        await office.delivered()
+    (new,) = [card for card in office.cards if not card.deleted]
+    assert "denied" in new.readable.lower()
+
+
+@pytest.mark.parametrize(
+    "code", ["invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"]
+)
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update"])
+async def test_a_card_that_slack_refuses_as_it_is_is_shown_plainly(
+    office: Office, code: str, method: str
+) -> None:
     await office.begin()
-    office.workspace.fail_next("chat.postMessage", code)
+    if method == "chat.update":
+        async with office.delivering():
+            await office.delivered()
+        await office.happen("r1", Denied(BOB, "no"))
+    office.workspace.fail_next(method, code)
     async with office.delivering():
         await office.delivered()
     (card,) = office.cards
     assert card.buttons == []
     assert "123" in card.readable
     assert [block["type"] for block in card.blocks] == ["section"]
+
+
+async def test_a_text_that_is_too_long_for_slack_is_cut(office: Office) -> None:
+    """Not by us, so the limit may change: what is left fits everywhere."""
+    text = "very " * 2000 + "long"
+    body = announce._body(text=text, blocks=[])
+    owed = announce.Owed("direct:U0BOB", announce.Kind.DIRECT, None, BOB.user, body)
+    office.workspace.fail_next("chat.postMessage", "msg_too_long")
+    async with office.delivering():
+        await office.store.write(lambda unit: owe(unit, [owed]))
+        await office.delivered()
+    (message,) = office.workspace.dm(BOB.user).messages
+    assert text.startswith(message.text[:-1])
+    assert 2000 < len(message.text) < 3000
 
 
 async def test_a_reply_whose_blocks_slack_refuses_is_posted_without_them(office: Office) -> None:
@@ -381,7 +438,7 @@ async def test_a_reply_whose_blocks_slack_refuses_is_posted_without_them(office:
 @pytest.mark.parametrize("code", ["invalid_auth", "token_revoked", "missing_scope", "account_inactive"])
 async def test_a_refused_token_is_a_problem_at_once_and_nothing_is_lost(office: Office, code: str) -> None:
     await office.begin()
-    office.workspace.fail_next("*", code)
+    office.workspace.fail_next("chat.postMessage", code)
     async with office.delivering():
         await office.settled()
         assert code in office.outbox.problem
@@ -392,16 +449,52 @@ async def test_a_refused_token_is_a_problem_at_once_and_nothing_is_lost(office: 
     assert len(office.cards) == 1
 
 
-async def test_a_channel_without_the_bot_is_a_problem_at_once(office: Office) -> None:
-    office.workspace.remove_bot(CHANNEL)
-    await office.begin()
+@pytest.mark.parametrize(
+    "code",
+    [
+        "not_in_channel",
+        "channel_not_found",
+        "is_archived",
+        "restricted_action",
+        "restricted_action_read_only_channel",
+    ],
+)
+async def test_a_closed_channel_is_a_problem_until_it_is_mended_and_what_is_owed_is_kept(
+    office: Office, code: str
+) -> None:
+    office.workspace.fail_next("chat.postMessage", code, times=25)
     async with office.delivering():
+        await office.begin()
+        for tries in range(1, 26):
+            await office.until(lambda unit, tries=tries: unit.owed()[0].tries == tries)  # type: ignore[misc]
+            assert office.outbox.problem == f"Slack does not take messages ({code}: {CHANNEL})"
+            await office.whisper(CAROL, f"elsewhere all is well {tries}")
+            await office.until(lambda unit: len(unit.owed()) == 1)
+            assert code in office.outbox.problem
+            (message,) = await office.waiting()
+            office.later(message.due - office.clock())
+        await office.delivered()
+    assert office.outbox.problem == ""
+    assert office.posts_to(CHANNEL)[:26] == [False] * 25 + [True]
+    assert len(office.cards) == 1
+    assert office.clock() - NOW > 15 * MINUTE
+
+
+async def test_a_problem_is_remembered_over_a_restart(office: Office) -> None:
+    office.workspace.remove_bot(CHANNEL)
+    async with office.delivering():
+        await office.begin()
         await office.settled()
-        assert "not_in_channel" in office.outbox.problem
+    assert office.outbox.problem == ""
+    outbox = office.new_outbox()
+    async with office.delivering():
+        await office.whisper(CAROL, "delivered by an outbox that has looked at everything", "C0GENERAL")
+        await office.until(lambda unit: len(unit.owed()) == 1)
+        assert outbox.problem == f"Slack does not take messages (not_in_channel: {CHANNEL})"
         office.workspace.add_member(CHANNEL, office.workspace.bot_user)
         office.later()
         await office.delivered()
-    assert office.outbox.problem == ""
+    assert outbox.problem == ""
 
 
 async def test_a_passing_error_is_no_problem_and_one_that_stays_is(office: Office) -> None:
@@ -459,29 +552,6 @@ async def test_the_outcome_for_somebody_who_left_is_given_up_and_not_a_problem(o
     assert "denied" in office.cards[0].readable.lower()
 
 
-# --- what an auditor finds in the channel ------------------------------------------------------------------
-
-
-async def test_the_outcome_in_the_channel_carries_the_head_of_the_history(office: Office) -> None:
-    async with office.delivering():
-        await office.begin_and_approve()
-        await office.delivered()
-        assert [reply.metadata for reply in office.cards[0].thread if reply.metadata] == []
-        assert office.cards[0].metadata is None
-        await office.happen("r1", Denied(BOB, "no"))
-        await office.delivered()
-    (card,) = office.cards
-    *_, outcome = [reply for reply in card.thread if reply.metadata]
-    for message in (card, outcome):
-        assert message.metadata is not None
-        assert message.metadata["event_type"] == "order_cancellation"
-        payload: dict[str, Any] = message.metadata["event_payload"]
-        assert (payload["request_id"], payload["state"]) == ("r1", "denied")
-        seq, _, digest_of_it = payload["audit_head"].partition(":")
-        head = Head(int(seq), digest_of_it)
-        assert await office.store.read(lambda unit, head=head: unit.verify(head)) == head  # type: ignore[misc]
-
-
 # --- when writing down fails ------------------------------------------------------------------------------
 
 
@@ -503,7 +573,7 @@ async def test_what_slack_took_is_not_sent_again_because_it_could_not_be_written
     async with office.delivering():
         await office.delivered()
         monkeypatch.setattr(office.store, "write", full)
-        await write(lambda unit: _owe(unit, [announce.whisper(CHANNEL, BOB, "said once")]))
+        await write(lambda unit: owe(unit, [announce.whisper(CHANNEL, BOB, "said once")]))
         await office.delivered()
     assert refused == 5
     assert [message.text for message in office.workspace.channel(CHANNEL).ephemerals] == ["said once"]
@@ -519,7 +589,7 @@ async def test_a_look_that_is_older_than_a_delivery_repeats_nothing(
 
     async def slow_read(work: Any) -> Any:
         found = await read(work)
-        if isinstance(found, list) and found and office.workspace.faults.hanging:
+        if isinstance(found, tuple) and office.workspace.faults.hanging:
             looked.set()
             await go_on.wait()
         return found
@@ -538,6 +608,79 @@ async def test_a_look_that_is_older_than_a_delivery_repeats_nothing(
         await office.delivered()
     said = [message.text for message in office.workspace.channel(CHANNEL).ephemerals]
     assert said == ["said once", "the next one"]
+
+
+# --- being stopped and begun again ----------------------------------------------------------------------
+
+
+async def test_it_can_be_stopped_and_begun_again_at_any_time_and_says_nothing_twice(office: Office) -> None:
+    """As when another process takes the delivery over and gives it back."""
+    for number in range(12):
+        await office.begin(f"r{number}")
+    for _ in range(40):
+        running = asyncio.create_task(office.outbox.run())
+        committed = await office.next_commit()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert running.cancelled()
+        if not committed:
+            break
+    async with office.delivering():
+        await office.delivered()
+    assert len(office.cards) == 12
+    texts = [reply.text for card in office.cards for reply in card.thread]
+    assert len(set(texts)) * 12 == len(texts)
+
+
+async def test_what_is_under_way_when_it_is_stopped_ends_and_is_noted(office: Office) -> None:
+    office.workspace.fail_next("chat.postEphemeral", "hang")
+    running = asyncio.create_task(office.outbox.run())
+    await office.whisper(BOB, "said once")
+    await office.workspace.wait_until(lambda: office.workspace.faults.hanging)
+    running.cancel()
+    draining = asyncio.create_task(office.outbox.drain(10))
+    await asyncio.sleep(0)
+    assert not draining.done()
+    office.workspace.release()
+    await draining
+    assert await office.waiting() == []
+    assert [message.text for message in office.workspace.channel(CHANNEL).ephemerals] == ["said once"]
+
+
+async def test_what_does_not_end_in_time_is_cut_off_and_still_owed(office: Office) -> None:
+    office.workspace.fail_next("chat.postEphemeral", "hang")
+    running = asyncio.create_task(office.outbox.run())
+    await office.whisper(BOB, "said later")
+    await office.workspace.wait_until(lambda: office.workspace.faults.hanging)
+    running.cancel()
+    await office.outbox.drain(0.05)
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("deliver")] == []
+    assert len(await office.waiting()) == 1
+    office.workspace.release()
+
+
+# --- many at once -----------------------------------------------------------------------------------------
+
+
+async def test_a_channel_with_a_long_queue_does_not_hold_up_the_others(office: Office) -> None:
+    """Each message waits for its turn in the channel; hundreds of them must not fill the outbox."""
+
+    class Stuck:
+        async def turn(self, channel: str) -> None:
+            if channel == CHANNEL:
+                await asyncio.Event().wait()
+
+    office.new_outbox(Stuck())
+    running = asyncio.create_task(office.outbox.run())
+    for number in range(40):
+        await office.begin(f"r{number}")
+    for number in range(10):
+        await office.begin(f"elsewhere{number}", channel="C0ORDERS")
+        await office.happen(f"elsewhere{number}", Denied(BOB, "no"))
+    await office.until(lambda unit: {message.target for message in unit.owed()} == {CHANNEL})
+    assert len(office.workspace.dm(ALICE.user).messages) == 10
+    running.cancel()
+    await office.outbox.drain(0)
 
 
 # --- pace -------------------------------------------------------------------------------------------------

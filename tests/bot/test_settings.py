@@ -1,16 +1,21 @@
 """What the bot accepts as settings, and what it says about the rest."""
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from sqlalchemy.engine import URL, make_url
 
-from bot.settings import DEFAULTS, NOT_YET, OTHERS, SECRETS, Settings, SettingsError, read_environment
+from bot.logs import Redactor
+from bot.settings import DEFAULTS, OTHERS, SECRETS, Settings, SettingsError, read_environment
+from bot.store.postgres import arguments
 from providers import ADAPTERS
 from providers.contract import Facts, Provider, Setting
 
@@ -231,7 +236,16 @@ def test_a_quorum_that_is_there_or_cannot_be_counted_here(changes: dict[str, str
         ("OUTBOX_RETRY_MAX", "500s\x1b[2J"),
         ("OUTBOX_RETRY_MIN", "2h"),
         ("ON_CALL_SOURCE", "pagerduty"),
-        ("DATABASE_URL", f"postgresql://bot:{CANARY}@db.example/bot"),
+        ("DATABASE_URL", f"mysql://bot:{CANARY}@db.example/bot"),
+        ("DATABASE_URL", f"postgresql+asyncpg://bot:{CANARY}@db.example/bot"),
+        ("DATABASE_URL", f"bot:{CANARY}@db.example/bot"),
+        ("DATABASE_URL", f"postgresql:/bot:{CANARY}@db.example/bot"),
+        ("DATABASE_URL", f"postgresql://bot:{CANARY}@db.example"),
+        ("DATABASE_URL", f"postgresql://bot:{CANARY}@db.example/"),
+        ("DATABASE_URL", f"postgresql://bot:{CANARY}@db.example:{CANARY}/bot"),
+        ("DATABASE_URL", f"postgresql://bot:one@{CANARY}@db.example/bot"),
+        ("DATABASE_URL", "postgresql:///?host=/run/postgresql"),
+        ("DATABASE_URL", "postgresql://"),
         ("DATABASE_URL", "sqlite://"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("NORTHWIND_SPELLING", "cancelled"),
@@ -303,9 +317,21 @@ def test_one_way_into_slack_is_needed() -> None:
     assert "SLACK_SIGNING_SECRET" in line
 
 
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_is_not_in_yet_is_refused_rather_than_ignored(name: str) -> None:
-    assert only_problem(**{name: CANARY}).startswith(f"{name} is not available")
+def test_a_second_line_needs_to_know_who_and_when() -> None:
+    assert (read().escalate_after, read().escalate_to) == (timedelta(), ())
+    both = read(ESCALATE_AFTER="2h", ESCALATE_TO="UBOSS, SDUTY")
+    assert (both.escalate_after, both.escalate_to) == (timedelta(hours=2), ("UBOSS", "SDUTY"))
+    assert only_problem(ESCALATE_AFTER="2h").startswith("ESCALATE_TO is missing")
+    assert only_problem(ESCALATE_TO="UBOSS").startswith("ESCALATE_AFTER is missing")
+    for after in ("0", "soon", "0s"):
+        wrong = only_problem(ESCALATE_AFTER=after, ESCALATE_TO="UBOSS")
+        assert wrong.startswith("ESCALATE_AFTER must be a time such as")
+    assert "ESCALATE_TO takes user IDs" in only_problem(ESCALATE_AFTER="2h", ESCALATE_TO="boss")
+
+
+def test_a_second_line_that_is_called_after_everything_has_expired_is_a_mistake() -> None:
+    late = only_problem(ESCALATE_AFTER="24h", ESCALATE_TO="UBOSS", REQUEST_TTL="24h")
+    assert late.startswith("ESCALATE_AFTER is too late")
 
 
 # --- misspelt names ---
@@ -375,9 +401,90 @@ def test_the_example_file_has_every_setting_with_its_default() -> None:
 
 def test_the_example_file_filled_in_is_accepted() -> None:
     blanks = {**example_file(), **environment(), "SLACK_SIGNING_SECRET": "signing", "REQUESTERS": "U1"}
+    blanks["ESCALATE_TO"] = "U9"
     filled = {name: value or "filled-in" for name, value in blanks.items() if "NORTHWIND" not in name}
     del filled["ACCOUNTS_FILE"]  # it names a file
     assert len(Settings.from_env(filled, ADAPTERS).providers) == len(ADAPTERS)
+
+
+# --- the database ---
+
+ODD_PASSWORDS = ["p@ss/w%rd", "with space", "plus+minus", "c:o:l:o:n", "p%40ss", "größer", "?#&=", "'quoted'"]
+
+
+def database(url: str, **others: str | None) -> URL:
+    return make_url(read(DATABASE_URL=url, **others).database_url)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgres_is_known_by_each_of_its_names(scheme: str) -> None:
+    url = database(f"{scheme}://bot:secret@db.example:6543/orders?sslmode=require")
+    assert url.get_dialect().driver == "psycopg"
+    assert (url.username, url.password, url.host, url.port) == ("bot", "secret", "db.example", 6543)
+    assert (url.database, dict(url.query)) == ("orders", {"sslmode": "require"})
+
+
+def test_postgres_may_be_reached_by_a_socket_of_this_machine() -> None:
+    url = database("postgresql:///orders?host=/run/postgresql")
+    assert (url.host, url.database, dict(url.query)) == (None, "orders", {"host": "/run/postgresql"})
+
+
+@pytest.mark.parametrize("password", ODD_PASSWORDS)
+def test_an_odd_password_is_taken_as_it_is_and_masked_in_every_spelling(password: str) -> None:
+    settings = read(DATABASE_URL=f"postgresql://bot:{quote(password, safe='')}@db.example/orders")
+    assert arguments(settings.database_url)["password"] == password
+    redactor = Redactor(settings.secret_values())
+    for written in (
+        password,
+        quote(password, safe=""),
+        settings.database_url,
+        settings.database_url.partition("://")[2],
+        repr({"password": password}),
+        json.dumps({"password": password}),
+    ):
+        masked = redactor.text(f"no connection: {written}")
+        assert password not in masked
+        assert quote(password, safe="") not in masked
+        assert quote(password, safe=" +") not in masked
+
+
+@pytest.mark.parametrize("name", ["password", "sslpassword"])
+def test_a_password_among_the_options_is_a_secret_too(name: str) -> None:
+    settings = read(DATABASE_URL=f"postgresql://db.example/orders?user=bot&{name}=c4n4ry%2Fodd")
+    assert "c4n4ry/odd" in settings.secret_values()
+    assert "c4n4ry" not in f"{settings!r} {settings.fingerprint()}"
+
+
+def test_the_whole_url_may_come_from_a_file(tmp_path: Path) -> None:
+    path = secret_file(tmp_path, f"postgres://bot:{quote(CANARY, safe='')}@db.example/orders\n")
+    settings = read(DATABASE_URL=None, DATABASE_URL_FILE=path)
+    assert make_url(settings.database_url).password == CANARY
+    assert CANARY in settings.secret_values()
+    assert CANARY not in repr(settings)
+
+
+def test_an_unescaped_at_sign_is_not_taken_for_a_part_of_the_host() -> None:
+    """The host is named in error messages, and it would be the end of the password."""
+    line = only_problem(DATABASE_URL=f"postgresql://bot:one@{CANARY}@db.example/orders")
+    assert "%40" in line
+
+
+def test_a_wrong_database_is_told_what_a_right_one_looks_like() -> None:
+    for wrong in (
+        "mysql://db.example/orders",
+        "postgresql://bot@db.example",
+        "postgresql://bot@db.example:x/y",
+    ):
+        assert "postgresql://" in only_problem(DATABASE_URL=wrong)
+
+
+def test_both_databases_are_named_where_the_settings_are_described() -> None:
+    root = Path(__file__).parents[2]
+    for document in (".env.example", "README.md"):
+        text = (root / document).read_text("utf-8")
+        for example in (DEFAULTS["DATABASE_URL"], "postgresql://user:password@host/name"):
+            assert example in text, document
+    assert read(DATABASE_URL="postgresql://user:password@host/name").warnings == ()
 
 
 # --- secrets in files ---
@@ -405,6 +512,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ("SLACK_APP_TOKEN", "xapp-from-file"),
         ("SLACK_SIGNING_SECRET", "signing"),
         ("DATABASE_URL", "sqlite:///elsewhere.db"),
+        ("DATABASE_URL", "postgres://bot:secret@db.example/orders"),
     ],
 )
 def test_so_may_any_secret_of_ours(tmp_path: Path, name: str, content: str) -> None:
@@ -465,6 +573,8 @@ ANY_VALUE = st.text() | st.sampled_from(
         "http://[",
         "http://[::1%x]",
         "sqlite:///",
+        "postgres://",
+        "postgresql://u:p@[/",
         "xoxb-",
         "9" * 5000,
         "0",
@@ -498,14 +608,17 @@ def test_the_fingerprint_follows_the_policy_and_not_the_secrets() -> None:
         read(APPROVERS="S1", APPROVALS_REQUIRED="3"),
         read(REQUEST_TTL="1h"),
         read(APPROVAL_CHANNEL="C2"),
+        read(ESCALATE_AFTER="1h", ESCALATE_TO="UBOSS"),
+        read(ESCALATE_AFTER="2h", ESCALATE_TO="UBOSS"),
         read(NORTHWIND_BASE_URL="https://other.northwind.example"),
     ]
-    assert len({same, *(other.fingerprint() for other in others)}) == 7
+    assert len({same, *(other.fingerprint() for other in others)}) == 9
 
 
 @pytest.mark.parametrize("host", ["DYNO", "KUBERNETES_SERVICE_HOST"])
 def test_sqlite_on_a_passing_disk_is_a_warning(host: str) -> None:
     assert host in read(**{host: "x"}).warnings[0]
+    assert read(**{host: "x"}, DATABASE_URL="postgresql://bot@db.example/orders").warnings == ()
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:

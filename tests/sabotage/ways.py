@@ -1,0 +1,234 @@
+"""The ways in which bots of this kind are usually wrong, as edits of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Edit:
+    path: str
+    old: str
+    new: str
+
+    def apply(self, text: str) -> str:
+        """Raises `ValueError` when the code has moved on and the edit fits no more."""
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.path} has {text.count(self.old)} places that read {self.old!r}")
+        return text.replace(self.old, self.new)
+
+
+@dataclass(frozen=True)
+class Way:
+    name: str
+    what: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+    """Where it is to be noticed: pytest's arguments."""
+
+
+def one(name: str, what: str, path: str, old: str, new: str, *tests: str) -> Way:
+    return Way(name, what, (Edit(path, old, new),), tests)
+
+
+WAYS = (
+    Way(
+        "send-before-permit",
+        "the cancel leaves before the permit is written",
+        (
+            Edit(
+                "bot/worker.py",
+                "        permit = await self._workflow.take_permit(request.id, command, epoch)\n",
+                "        sender = self._workflow.account(request).provider\n"
+                "        answer = await sender.cancel(reference, '', order)\n"
+                "        permit = await self._workflow.take_permit(request.id, command, epoch)\n",
+            ),
+            Edit(
+                "bot/worker.py",
+                "outcome = await self._send(request, reference, permit, asked_at)",
+                "outcome = answer",
+            ),
+        ),
+        ("tests/test_crash.py", "tests/test_doubt.py"),
+    ),
+    one(
+        "resend-after-crash",
+        "a permit without an answer is taken for work that is still to be done",
+        "bot/worker.py",
+        "if request.state is State.EXECUTING and request.permit is not None:",
+        "if request.state is State.EXECUTING and request.permit is not None and reference is not None:\n"
+        "            await self._send(request, reference, request.permit, self._elapsed())",
+        "tests/test_crash.py",
+    ),
+    one(
+        "no-quarantine",
+        "a look-up right after a lost answer is believed",
+        "bot/worker.py",
+        "return timedelta(0) if settled else self._deadlines.reconcile_after",
+        "return timedelta(0)",
+        "tests/test_doubt.py",
+    ),
+    one(
+        "endless-attempts",
+        "a cancel without effect is sent again and again",
+        "bot/rules.py",
+        "MAX_ATTEMPTS = 2",
+        "MAX_ATTEMPTS = 99",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "client-retries",
+        "the HTTP client repeats a cancel by itself",
+        "providers/http.py",
+        "        async with _deadline(self._limits.timeout, progress):\n"
+        "            return await self._exchange(request, progress)\n",
+        "        async with _deadline(self._limits.timeout, progress):\n"
+        "            try:\n"
+        "                return await self._exchange(request, progress)\n"
+        "            except NoAnswer:\n"
+        "                return await self._exchange(request, progress)\n",
+        "tests/providers/test_http.py",
+    ),
+    one(
+        "no-fence",
+        "a process that was stopped sends when it goes on",
+        "providers/http.py",
+        "if event == _FIRST_BYTE and self._changes and fence.is_closed():",
+        "if False:",
+        "tests/providers/test_fence.py",
+    ),
+    one(
+        "quorum-one-less",
+        "one approval less than required is enough",
+        "bot/rules.py",
+        "len(after.counted) >= after.quorum",
+        "len(after.counted) >= after.quorum - 1",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "quorum-one-more",
+        "the quorum is compared with > instead of >=",
+        "bot/rules.py",
+        "len(after.counted) >= after.quorum",
+        "len(after.counted) > after.quorum",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "own-request",
+        "requesters may approve what they asked for",
+        "bot/rules.py",
+        '    if command.by == request.requester:\n        raise Refused("own_request", "You asked for this',
+        '    if False:\n        raise Refused("own_request", "You asked for this',
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "double-click",
+        "a second click by one person is a second vote",
+        "bot/rules.py",
+        "    if request.approval_of(command.by):\n        return []",
+        "    if False:\n        return []",
+        "tests/test_flows.py",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "eligible-at-the-click",
+        "who may approve is asked at the click only",
+        "bot/rules.py",
+        "confirmed = {v.person for v in command.verdicts if v.answer is Eligibility.ELIGIBLE}",
+        "confirmed = {a.by for a in request.approvals}",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "any-card",
+        "an approval of an older card counts for the new one",
+        "bot/rules.py",
+        "    if command.digest != digest(request):\n",
+        "    if False:\n",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "order-changed",
+        "the order is not looked at again before the permit",
+        "bot/rules.py",
+        "    if stopped := _order_stands_in_the_way(request, command.order):\n        return stopped\n",
+        "",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "never-expires",
+        "a request that expired may still be sent",
+        "bot/rules.py",
+        "    if now >= request.expires_at:\n        return [Expired()]\n",
+        "",
+        "tests/bot/test_rules.py",
+    ),
+    one(
+        "unread-is-empty",
+        "a directory that cannot be read is taken for a yes",
+        "bot/directory.py",
+        'return Verdict(person, Eligibility.CANNOT_TELL, "the profile could not be read from Slack")',
+        'return Verdict(person, Eligibility.ELIGIBLE, "the profile could not be read from Slack")',
+        "tests/bot/test_directory.py",
+    ),
+    one(
+        "last-writer-wins",
+        "a request is saved although somebody else saved it in between",
+        "bot/store/unit.py",
+        ".where(col(RequestRow.id) == before.id, col(RequestRow.version) == before.version)",
+        ".where(col(RequestRow.id) == before.id)",
+        "tests/bot/test_store.py",
+    ),
+    one(
+        "unproved",
+        "a stored request is believed without its history",
+        "bot/workflow.py",
+        "            unit.prove(request)\n",
+        "",
+        "tests/bot/test_chain.py",
+    ),
+    one(
+        "not-durable",
+        "the database is told not to wait for the disk",
+        "bot/store/sqlite.py",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = OFF",
+        "tests/bot/test_store.py",
+    ),
+    one(
+        "outbox-in-memory",
+        "a message counts as delivered before Slack has taken it",
+        "bot/outbox.py",
+        "            await self._delivery.send(message, identity in self._look_first)\n",
+        "            await self._write(lambda unit: unit.delivered(identity))\n"
+        "            await self._delivery.send(message, identity in self._look_first)\n",
+        "tests/bot/test_outbox.py",
+        "tests/test_crash.py",
+    ),
+    one(
+        "sent-is-done",
+        "an accepted cancellation is called cancelled",
+        "bot/model.py",
+        "    Result.ACCEPTED: State.ACCEPTED,",
+        "    Result.ACCEPTED: State.CANCELLED,",
+        "tests/test_asynchronous.py",
+    ),
+    one(
+        "ack-before-commit",
+        "a click is acknowledged before it is stored",
+        "bot/listeners/votes.py",
+        "        if await _answer(workflow, body, lambda click, person: workflow.approve(click, person)):\n"
+        "            await ack()\n",
+        "        await ack()\n"
+        "        await _answer(workflow, body, lambda click, person: workflow.approve(click, person))\n",
+        "tests/test_doubt.py",
+    ),
+    one(
+        "no-doubt",
+        "a restored backup executes as if nothing had happened since",
+        "bot/rules.py",
+        "    if command.doubt:\n",
+        "    if False:\n",
+        "tests/bot/test_rules.py",
+        "tests/test_restored_backup.py",
+    ),
+)

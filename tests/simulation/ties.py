@@ -1,0 +1,138 @@
+"""How processes on one database know of each other: as by `bot/store/link.py`, without a look each second."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bot.errors import StorageError
+from bot.store.link import GONE_AFTER, LOOK_EVERY, SILENCE, Link
+from bot.store.unit import NAME_LENGTH
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+
+class Board:
+    """Who is connected, and which of them delivers: what the database's locks say."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ties: list[Tie] = []
+        self._deliverer: Tie | None = None
+        self._missing: list[Tie] = []
+
+    def joins(self, tie: Tie) -> None:
+        self.ties.append(tie)
+        if tie in self._missing:
+            self._missing.remove(tie)
+        self._soon(self._appoint)
+        for missing in self._missing:
+            self.world.later(LOOK_EVERY * (GONE_AFTER + 1), self._let_go, missing)
+
+    def leaves(self, tie: Tie) -> None:
+        if tie not in self.ties:
+            return
+        self.ties.remove(tie)
+        self._missing.append(tie)
+        if self._deliverer is tie:
+            self._deliverer = None
+            self._soon(self._appoint)
+        wait = self.world.dice.between("look around", GONE_AFTER - 1, GONE_AFTER + 1)
+        self.world.later(LOOK_EVERY * wait, self._let_go, tie)
+
+    def is_silent(self, tie: Tie) -> None:
+        """Its process was stopped: after a while the server hangs up."""
+        self.world.later(SILENCE, self._hang_up, tie)
+
+    def _hang_up(self, tie: Tie) -> None:
+        if tie.process.is_stopped and tie in self.ties:
+            self.world.say("the database hangs up on it", tie.process)
+            self.leaves(tie)
+            tie.cut(0.0)
+
+    def tell(self, teller: Process) -> None:
+        """There is new work: the others hear of it."""
+        for tie in self.ties:
+            if tie.process is not teller and not tie.is_woken:
+                tie.is_woken = True
+                self.world.later(self.world.dice.roll("notify") * 0.1, tie.hear)
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        self.world.later(self.world.dice.roll("look around") * LOOK_EVERY, work)
+
+    def _appoint(self) -> None:
+        able = [tie for tie in self.ties if not tie.process.is_stopped]
+        if self._deliverer is None and able:
+            self._deliverer = self.world.dice.pick("deliverer", able)
+            self.world.say("delivers to Slack from now on", self._deliverer.process)
+            self._deliverer.may_deliver()
+        elif self._deliverer is None and self.ties:
+            self._soon(self._appoint)
+
+    def _let_go(self, missing: Tie) -> None:
+        """Whoever looks first lets go of what a missing one held."""
+        able = [tie for tie in self.ties if not tie.process.is_stopped]
+        if missing not in self._missing or not able:
+            return
+        process = self.world.dice.pick("lets go", able).process
+        self.world.tally["claims of a missing process were let go"] += 1
+        self.world.say(f"lets go of what {missing.process.name} held", process)
+        process.spawn(_free(process, missing.name), "let go")
+        if missing.process.is_dead:
+            self._missing.remove(missing)
+        else:  # it only lost its connection, and claims on
+            self.world.later(2 * LOOK_EVERY, self._let_go, missing)
+
+
+async def _free(process: Process, name: str) -> None:
+    try:
+        await process.store.write(lambda unit: unit.free_actions_of(name))
+    except StorageError:
+        return  # its lease will run out
+
+
+class Tie(Link):
+    """One process's connection. What it may do while it delivers is the real thing."""
+
+    def __init__(self, process: Process, wake: Callable[[], None]) -> None:
+        self.process = process
+        self.is_woken = False
+        self.name = f"{secrets.randbits(31):0{NAME_LENGTH}x}"
+        self._wake = wake
+        self._broken = asyncio.Event()
+        self._tenures = 0
+        self._down = 0.0
+        self._may_deliver = asyncio.Event()
+        self._lost = asyncio.Event()
+
+    async def run(self) -> None:
+        world = self.process.world
+        await asyncio.sleep(self._down)
+        self._broken.clear()
+        world.board.joins(self)
+        try:
+            self._wake()
+            await self._broken.wait()
+            raise StorageError("The connection to the database was lost.")
+        finally:
+            world.board.leaves(self)
+            self._may_deliver.clear()
+            self._lost.set()
+
+    def may_deliver(self) -> None:
+        self._lost.clear()
+        self._tenures += 1
+        self._may_deliver.set()
+
+    def hear(self) -> None:
+        self.is_woken = False
+        if not self.process.is_dead:
+            self._wake()
+
+    def cut(self, seconds: float) -> None:
+        self._down = seconds
+        self._broken.set()
