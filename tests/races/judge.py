@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from bot.blocks.words import word
 from bot.model import Approved, Denied, Event, Expired, OrderRead, Permitted, Request, State, Withdrawn
@@ -44,7 +45,7 @@ class Story:
         return sum(isinstance(event, Approved) and event.by.user == person for event in self.events)
 
 
-def violations(story: Story, vendor: Vendor[object], reference: str, sends: int = 1) -> list[str]:
+def violations(story: Story, vendor: Vendor[Any], reference: str, sends: int = 1) -> list[str]:
     """`sends`: how many there may be at most, of which one may take effect."""
     if story.request is None:
         return [f"{story.reason}: it was lost"]
@@ -80,9 +81,7 @@ def _history(story: Story, request: Request) -> Iterator[str]:
             counted.clear()  # another order: everybody is asked anew
 
 
-def _sent(
-    story: Story, request: Request, vendor: Vendor[object], reference: str, sends: int
-) -> Iterator[str]:
+def _sent(story: Story, request: Request, vendor: Vendor[Any], reference: str, sends: int) -> Iterator[str]:
     sent, performed = vendor.sends.count(reference), vendor.performed.count(reference)
     permits = story.count(Permitted)
     if sent > sends:

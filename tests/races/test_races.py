@@ -14,7 +14,6 @@ import pytest
 
 from bot.app import Roles
 from bot.store import Store, Unit
-from providers import fence
 from tests import postgres
 from tests.races import cuts, people, stops
 from tests.races.stage import TWO_AND_TWO, in_process, seeded
@@ -131,7 +130,7 @@ async def test_what_was_looked_up_before_the_machine_slept_does_not_count_after_
     """It is suspended right after the last look-up, for hours; the order is issued meanwhile."""
     slept = [0.0]
     real = time.clock_gettime
-    monkeypatch.setattr(fence.time, "clock_gettime", lambda clock: real(clock) + slept[0])
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept[0])
     async with in_process(tmp_path, seeded(SEED)) as stage:
         order = await stage.asked()
 

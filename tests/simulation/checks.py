@@ -285,7 +285,8 @@ class Checks:
         return done and not (self.world.schedule.told and self._owed())
 
     def what_is_left(self) -> str:
-        left = [f"request {n[:8]} is {c.request.state.value}" for n, c in self.cases.items() if c.state not in ENDED]
+        open_now = [(n, c.request.state.value) for n, c in self.cases.items() if c.state not in ENDED]
+        left = [f"request {name[:8]} is {state}" for name, state in open_now]
         return ", ".join([*left, f"{len(self._owed())} messages are owed"])
 
     def _owed(self) -> Sequence[Any]:
