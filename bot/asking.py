@@ -48,7 +48,7 @@ def read_command(
     if first in known:
         return _as_documented(known[first], words[1:], accounts.get(first, ()))
     near = get_close_matches(first, known, 1, cutoff=NEAR)
-    if near and len(words) <= 2:
+    if near:
         meant = _as_documented(known[near[0]], words[1:], accounts.get(near[0], ()))
         return replace(meant, note=f"{words[0][:40]} was taken for {known[near[0]].label}.")
     found = read_text(" ".join(words), enabled)

@@ -138,6 +138,10 @@ class Workflow:
         """The facts of a request's provider, also when it is not configured any more."""
         return self._facts[request.provider]
 
+    def knows(self, provider: str) -> bool:
+        """Whether there is such a provider at all, set up here or not."""
+        return provider in self._facts
+
     def account(self, request: Request) -> Account:
         """Where its calls go: the very account it was asked for, under whatever name that has now.
 

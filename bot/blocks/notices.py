@@ -150,7 +150,7 @@ def help_text(enabled: Sequence[Facts]) -> str:
     verbs = [f"• {code(f'{COMMAND} {verb}')}: {what}" for verb, what in VERBS.items()]
     providers = [
         f"• {code(facts.name)} {label(facts)}: {literal(facts.reference_label, 60)}, "
-        f"{literal(facts.reference_form)}"
+        f"{sentence(literal(facts.reference_form))}"
         for facts in enabled
     ]
     lines = [

@@ -118,13 +118,16 @@ class Desk:
     async def _ask(self, body: Body, person: Person, words: list[str]) -> str:
         accounts = self._workflow.accounts
         names = {facts.name: accounts.names_of(facts.name) for facts in accounts.facts}
+        first = words[0].lower() if words else ""
+        if first not in names and get_close_matches(first, self._verbs, 1, cutoff=0.7):
+            return notices.unknown_verb(words[0])
+        if first not in names and self._workflow.knows(first):
+            return notices.unknown_provider(words[0], accounts.facts)  # known, but not set up here
         meant = asking.read_command(words, accounts.facts, names)
         if meant is not None:
             return await self.open_form(
                 text_at(body, "trigger_id"), person, meant, text_at(body, "channel_id")
             )
-        if get_close_matches(words[0].lower(), self._verbs, 1, cutoff=0.7):
-            return notices.unknown_verb(words[0])
         return notices.unknown_provider(words[0], accounts.facts)
 
     async def _help(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002

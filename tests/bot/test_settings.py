@@ -235,7 +235,7 @@ def test_a_quorum_that_is_there_or_cannot_be_counted_here(changes: dict[str, str
         ("RECONCILE_AFTER", "30s"),
         ("OUTBOX_RETRY_MAX", "500s\x1b[2J"),
         ("OUTBOX_RETRY_MIN", "2h"),
-        ("ON_CALL_SOURCE", "pagerduty"),
+        ("ON_CALL_SOURCE", "opsgenie"),
         ("DATABASE_URL", f"mysql://bot:{CANARY}@db.example/bot"),
         ("DATABASE_URL", f"postgresql+asyncpg://bot:{CANARY}@db.example/bot"),
         ("DATABASE_URL", f"bot:{CANARY}@db.example/bot"),
