@@ -26,9 +26,9 @@ sandbox: $(READY) ## try the bot in the browser: no Slack, no provider, nothing 
 demo: $(READY) ## watch one cancellation from request to outcome, then exit
 	@$(NO_PROXIES) $(BIN)/python -m sandbox demo
 
-# One worker a core; a file's tests stay together, so that what they share is made once.
+# On a machine with cores to spare: .venv/bin/python -m pytest -q --numprocesses auto --dist loadfile
 test: $(READY_DEV) ## all tests; they need no network, and bring their own Postgres
-	@$(NO_PROXIES) $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+	@$(NO_PROXIES) $(BIN)/python -m pytest -q
 
 check: $(READY_DEV) ## lint, format, types, layers, migrations
 	@$(BIN)/python -m ruff check .

@@ -125,6 +125,7 @@ def test_buttons_are_there_only_while_they_can_do_something(request_: Request) -
         State.PENDING: [ids.APPROVE, ids.DENY, ids.WITHDRAW],
         State.APPROVED: [ids.DENY, ids.WITHDRAW],
         State.NEEDS_PERSON: [ids.CLOSE],
+        **dict.fromkeys((State.DENIED, State.WITHDRAWN, State.EXPIRED, State.FAILED), [ids.ASK_AGAIN]),
     }
     card = approval_card(request_, some_facts())
     wanted = expected.get(request_.state, [])
