@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.blocks import ids
-from bot.blocks.cards import approval_card, read_button
+from bot.blocks.cards import CALLED_OFF, approval_card, read_button
 from bot.blocks.words import FINDINGS, WORDS, word
 from bot.model import BEFORE_PERMIT, Approval, Finding, Person, Request, State, closing_digest, digest
 from tests.bot.builders import (
@@ -125,7 +125,7 @@ def test_buttons_are_there_only_while_they_can_do_something(request_: Request) -
         State.PENDING: [ids.APPROVE, ids.DENY, ids.WITHDRAW],
         State.APPROVED: [ids.DENY, ids.WITHDRAW],
         State.NEEDS_PERSON: [ids.CLOSE],
-        **dict.fromkeys((State.DENIED, State.WITHDRAWN, State.EXPIRED, State.FAILED), [ids.ASK_AGAIN]),
+        **{ended: [ids.ASK_AGAIN] for ended in CALLED_OFF},
     }
     card = approval_card(request_, some_facts())
     wanted = expected.get(request_.state, [])
