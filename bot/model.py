@@ -369,11 +369,15 @@ class RecordInterruption:
 
 @dataclass(frozen=True, slots=True)
 class RecordFollowUp:
+    """What a look-up found out about the call under that permit, and says of no later one."""
+
+    epoch: str
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class CallPerson:
+    epoch: str
     why: str
 
 

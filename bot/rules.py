@@ -107,14 +107,13 @@ def decide(request: Request, command: Command, now: datetime) -> list[Event]:
         case TakePermit():
             return _take_permit(request, command, now)
         case RecordAnswer(epoch, outcome):
-            return [Answered(epoch, outcome)] if _is_under_way(request, epoch) else []
+            return [Answered(epoch, outcome)] if _is_answer_to(request, epoch, outcome) else []
         case RecordInterruption(epoch):
             return [Interrupted(epoch)] if _is_under_way(request, epoch) else []
-        case RecordFollowUp(outcome):
-            return _follow_up(request, outcome)
-        case CallPerson(why):
-            waiting = request.state in {State.ACCEPTED, State.UNKNOWN}
-            return [PersonCalled(why)] if waiting else []
+        case RecordFollowUp(epoch, outcome):
+            return _follow_up(request, outcome) if _is_followed_up(request, epoch) else []
+        case CallPerson(epoch, why):
+            return [PersonCalled(why)] if _is_followed_up(request, epoch) else []
         case ProposeClosing():
             return _propose_closing(request, command)
         case ConfirmClosing():
@@ -309,8 +308,6 @@ def _was_unreadable(request: Request) -> bool:
 
 
 def _follow_up(request: Request, outcome: Outcome) -> list[Event]:
-    if request.state not in {State.ACCEPTED, State.UNKNOWN}:
-        return []
     if outcome.result is Result.NO_EFFECT and request.state is State.ACCEPTED:
         return []  # the provider took it; that the order is still there only means "not yet"
     was_answered = request.outcome is not None and request.outcome.settled
@@ -401,7 +398,24 @@ def _with_quorum(request: Request, events: list[Event], now: datetime) -> list[E
 
 
 def _is_under_way(request: Request, epoch: str) -> bool:
-    return request.state is State.EXECUTING and request.permit is not None and request.permit.epoch == epoch
+    return request.state is State.EXECUTING and _is_present(request, epoch)
+
+
+def _is_answer_to(request: Request, epoch: str, outcome: Outcome) -> bool:
+    """The answer also counts when somebody took its worker for dead meanwhile: nobody else heard it."""
+    if _is_under_way(request, epoch):
+        return True
+    tells = outcome.result is not Result.UNKNOWN
+    return tells and request.state is State.UNKNOWN and _is_present(request, epoch)
+
+
+def _is_followed_up(request: Request, epoch: str) -> bool:
+    """What was found out about an earlier attempt says nothing about the present one."""
+    return request.state in {State.ACCEPTED, State.UNKNOWN} and _is_present(request, epoch)
+
+
+def _is_present(request: Request, epoch: str) -> bool:
+    return request.permit is not None and request.permit.epoch == epoch
 
 
 def _so_far(request: Request) -> str:

@@ -301,6 +301,7 @@ class Worker:
         request, reference = await self._workflow.load(held.request_id)
         if request.state not in {State.ACCEPTED, State.UNKNOWN} or not request.permit or reference is None:
             return None
+        epoch = request.permit.epoch
         accepted = request.state is State.ACCEPTED
         rested = self._rested(request.permit)
         if not accepted and rested < self._quarantine(request):
@@ -308,17 +309,17 @@ class Worker:
         try:
             provider = self._workflow.account(request).provider
         except CountersignError as gone:
-            await self._workflow.record(request.id, CallPerson(gone.advice))
+            await self._workflow.record(request.id, CallPerson(epoch, gone.advice))
             return None
         outcome = await provider.follow_up(reference, Attempt(request.permit.order, rested, accepted))
         age = self._clock() - request.permit.at
-        after = await self._workflow.record(request.id, RecordFollowUp(outcome))
-        if after.state is not request.state:
-            self._quiet_since.pop(request.permit.epoch, None)
+        after = await self._workflow.record(request.id, RecordFollowUp(epoch, outcome))
+        if after.state is not request.state or after.permit != request.permit:
+            self._quiet_since.pop(epoch, None)
             return None  # decided, or scheduled anew under the new state
         horizon = provider.facts.confirm_within if accepted else self._deadlines.reconcile_for
         if outcome.needs_person or age >= horizon:
-            await self._workflow.record(request.id, CallPerson(outcome.said or NEVER_CONFIRMED))
+            await self._workflow.record(request.id, CallPerson(epoch, outcome.said or NEVER_CONFIRMED))
             return None
         return min(agenda.next_look(held.runs, outcome.look_again), max(horizon - age, timedelta(seconds=1)))
 

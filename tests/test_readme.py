@@ -197,9 +197,10 @@ def commands(request: Request, late: datetime) -> Iterator[tuple[Command, dateti
             yield ConfirmClosing(person, shown, verdict), NOW
     for result in Result:
         yield RecordAnswer("epoch", Outcome(result)), NOW
-        yield RecordFollowUp(Outcome(result, "found out")), NOW
+        yield RecordFollowUp("epoch", Outcome(result, "found out")), NOW
     yield Deny(BOB, "no", _verdict(BOB, Eligibility.ELIGIBLE)), NOW
-    yield from ((one, NOW) for one in (Withdraw(ALICE), RecordInterruption("epoch"), CallPerson("late")))
+    yield from ((one, NOW) for one in (Withdraw(ALICE), RecordInterruption("epoch")))
+    yield CallPerson("epoch", "late"), NOW
     yield Expire(), late
 
 

@@ -502,15 +502,33 @@ def test_an_interrupted_cancel_is_unknown_until_it_is_looked_up() -> None:
     request = executing()
     request = after(request, decide(request, RecordInterruption("e1"), NOW))
     assert request.state is State.UNKNOWN
-    assert decide(request, RecordAnswer("e1", Outcome(Result.CANCELLED)), NOW) == []
-    found = decide(request, RecordFollowUp(Outcome(Result.CANCELLED)), NOW)
+    found = decide(request, RecordFollowUp("e1", Outcome(Result.CANCELLED)), NOW)
     assert after(request, found).state is State.CANCELLED
+
+
+def test_an_answer_counts_although_its_worker_was_taken_for_dead() -> None:
+    request = executing()
+    request = after(request, decide(request, RecordInterruption("e1"), NOW))
+    assert decide(request, RecordAnswer("e0", Outcome(Result.REFUSED)), NOW) == [], "of an older permit"
+    assert decide(request, RecordAnswer("e1", Outcome(Result.UNKNOWN)), NOW) == [], "nothing new"
+    answered = decide(request, RecordAnswer("e1", Outcome(Result.REFUSED, "too late")), NOW)
+    assert after(request, answered).state is State.REFUSED
+
+
+def test_what_was_found_out_about_an_older_attempt_says_nothing_about_the_present_one() -> None:
+    request = after(executing(), [Answered("e1", Outcome(Result.NO_EFFECT, "refused connection"))])
+    request = after(request, decide(request, a_permit(request, epoch="e2"), NOW))
+    request = after(request, [Answered("e2", Outcome(Result.UNKNOWN, "no answer"))])
+    for result in Result:
+        assert decide(request, RecordFollowUp("e1", Outcome(result)), NOW) == []
+    assert decide(request, CallPerson("e1", "nobody knows"), NOW) == []
+    assert after(request, decide(request, CallPerson("e2", "late"), NOW)).state is State.NEEDS_PERSON
 
 
 def test_an_accepted_cancel_is_never_sent_again() -> None:
     request = after(executing(), [Answered("e1", Outcome(Result.ACCEPTED))])
-    assert decide(request, RecordFollowUp(Outcome(Result.NO_EFFECT)), NOW) == []
-    assert decide(request, RecordFollowUp(Outcome(Result.UNKNOWN)), NOW) == []
+    assert decide(request, RecordFollowUp("e1", Outcome(Result.NO_EFFECT)), NOW) == []
+    assert decide(request, RecordFollowUp("e1", Outcome(Result.UNKNOWN)), NOW) == []
 
 
 def test_interruption_is_an_event_of_its_own() -> None:
@@ -530,7 +548,7 @@ def test_an_unchanged_order_means_a_no_after_an_answer_and_another_try_after_non
     settled: bool, state: State
 ) -> None:
     request = after(executing(), [Answered("e1", Outcome(Result.UNKNOWN, "code 9999", settled=settled))])
-    events = decide(request, RecordFollowUp(Outcome(Result.NO_EFFECT)), NOW)
+    events = decide(request, RecordFollowUp("e1", Outcome(Result.NO_EFFECT)), NOW)
     assert after(request, events).state is state
 
 
@@ -544,9 +562,9 @@ def test_a_request_on_hold_takes_the_approvals_it_lacks() -> None:
 
 def test_a_look_up_never_turns_silence_into_an_answer() -> None:
     request = after(executing(), [Answered("e1", Outcome(Result.UNKNOWN, "no answer"))])
-    looked = decide(request, RecordFollowUp(Outcome(Result.UNKNOWN, "unreadable", settled=True)), NOW)
+    looked = decide(request, RecordFollowUp("e1", Outcome(Result.UNKNOWN, "unreadable", settled=True)), NOW)
     request = after(request, looked)
-    events = decide(request, RecordFollowUp(Outcome(Result.NO_EFFECT)), NOW)
+    events = decide(request, RecordFollowUp("e1", Outcome(Result.NO_EFFECT)), NOW)
     assert after(request, events).state is State.APPROVED, "nobody said no"
 
 
@@ -557,7 +575,7 @@ IN_THE_LIST = "the order list shows it as canceled"
 
 def needs_person() -> Request:
     request = after(executing(), [Answered("e1", Outcome(Result.UNKNOWN, "no answer"))])
-    return after(request, decide(request, CallPerson("24 h without an answer"), NOW))
+    return after(request, decide(request, CallPerson("e1", "24 h without an answer"), NOW))
 
 
 def a_finding(
@@ -680,9 +698,9 @@ def test_closed_stays_closed() -> None:
     assert refusal(closed, a_confirmation(closed, DAN)) == "decided"
     assert refusal(closed, Withdraw(ALICE)) == "too_late"
     for command in (
-        RecordFollowUp(Outcome(Result.CANCELLED)),
+        RecordFollowUp("e1", Outcome(Result.CANCELLED)),
         RecordAnswer("e1", Outcome(Result.CANCELLED)),
-        CallPerson("again"),
+        CallPerson("e1", "again"),
         Expire(),
         a_permit(closed),
     ):
@@ -692,9 +710,9 @@ def test_closed_stays_closed() -> None:
 def test_nothing_but_two_people_ends_what_needs_a_person() -> None:
     for request in (needs_person(), found_by(BOB)):
         for command in (
-            RecordFollowUp(Outcome(Result.CANCELLED)),
+            RecordFollowUp("e1", Outcome(Result.CANCELLED)),
             RecordAnswer("e1", Outcome(Result.CANCELLED)),
-            CallPerson("again"),
+            CallPerson("e1", "again"),
             Expire(),
             a_permit(request),
         ):

@@ -102,6 +102,7 @@ OVER = tuple(OrderState(s) for s in (Standing.CANCELLED, Standing.NOT_CANCELLABL
 LEFT_TO_PEOPLE = (State.NEEDS_PERSON, State.CLOSED)
 SENT = (State.ACCEPTED, State.UNKNOWN, State.NEEDS_PERSON)
 YES, NO, UNSURE = Eligibility.ELIGIBLE, Eligibility.NOT_ELIGIBLE, Eligibility.CANNOT_TELL
+seldom = st.sampled_from([False, False, False, True])
 mostly_yes = st.sampled_from([YES, YES, YES, UNSURE, NO])
 people = st.sampled_from(EVERYBODY)
 orders_of_people = st.permutations(APPROVERS)
@@ -254,7 +255,7 @@ class Anything(RuleBasedStateMachine):
             request = self.take(request, good)
             if request.permit:
                 self.apply(request.id, RecordAnswer(request.permit.epoch, Outcome(Result.UNKNOWN)))
-        request = self.apply(request.id, CallPerson("nobody knows"))
+        request = self.apply(request.id, CallPerson(epoch_of(request), "nobody knows"))
         first = request
         for person, finding in zip(by[: 1 + more], found, strict=False):
             shown = closing_digest(request)
@@ -346,11 +347,10 @@ class Anything(RuleBasedStateMachine):
         self.take(request, ending[last])
 
     @precondition(lambda self: self.told)
-    @rule(which=which, outcome=outcomes, is_late=st.sampled_from([False, False, False, True]))
+    @rule(which=which, outcome=outcomes, is_late=seldom)
     def answer(self, which: int, outcome: Outcome, is_late: bool) -> None:
         request = self.pick(which, State.EXECUTING)
-        epoch = "an older one" if is_late or not request.permit else request.permit.epoch
-        self.apply(request.id, RecordAnswer(epoch, outcome))
+        self.apply(request.id, RecordAnswer(epoch_of(request, is_late), outcome))
 
     @precondition(lambda self: self.told)
     @rule(which=which)
@@ -359,14 +359,16 @@ class Anything(RuleBasedStateMachine):
         self.apply(request.id, RecordInterruption(request.permit.epoch if request.permit else "none"))
 
     @precondition(lambda self: self.told)
-    @rule(which=which, outcome=outcomes)
-    def follow_up(self, which: int, outcome: Outcome) -> None:
-        self.apply(self.pick(which, *SENT).id, RecordFollowUp(outcome))
+    @rule(which=which, outcome=outcomes, is_late=seldom)
+    def follow_up(self, which: int, outcome: Outcome, is_late: bool) -> None:
+        request = self.pick(which, *SENT)
+        self.apply(request.id, RecordFollowUp(epoch_of(request, is_late), outcome))
 
     @precondition(lambda self: self.told)
-    @rule(which=which)
-    def call_a_person(self, which: int) -> None:
-        self.apply(self.pick(which, *SENT).id, CallPerson("nobody knows"))
+    @rule(which=which, is_late=seldom)
+    def call_a_person(self, which: int, is_late: bool) -> None:
+        request = self.pick(which, *SENT)
+        self.apply(request.id, CallPerson(epoch_of(request, is_late), "nobody knows"))
 
     # --- what must hold after each of them ----------------------------------------------------------
 
@@ -490,6 +492,11 @@ class AnythingOnPostgres(Anything):
 
     def left(self, database: str) -> bytes:
         return dumped(database)
+
+
+def epoch_of(request: Request, is_late: bool = False) -> str:
+    """Of its permit, or of one that is not the present one."""
+    return "an older one" if is_late or request.permit is None else request.permit.epoch
 
 
 def _but_for(verdicts: tuple[Verdict, ...], answer: Eligibility) -> tuple[Verdict, ...]:
