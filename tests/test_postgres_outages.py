@@ -22,21 +22,21 @@ import pytest
 from psycopg import sql
 
 from bot.app import Bot, Roles
-from bot.model import State
+from bot.model import Interrupted, State
 from bot.store import Store, Unit, schema
-from bot.store.postgres import DELIVERING, LOCKS
+from bot.store.postgres import DELIVERING, LOCKS, WRITING
 from sandbox.vendors.vendor import Fault
 from tests import postgres
 from tests.conftest import NoPace
 from tests.races import cuts
-from tests.races.fleet import GLANCE, PATIENCE, are_ready, fleet_in
+from tests.races.fleet import GLANCE, PATIENCE, are_ready, fleet_in, until
 from tests.races.stage import TWO_AND_TWO, Order, Stage, in_process, seeded
 
 QUARTER = 5
 SETTLED_WITHIN = 25.0
 """Seconds after Postgres is back, on a machine that is busy with other things; the claim of somebody who
 cannot say that he is done is held for longer."""
-CUTS = 4
+CUTS = 3
 WOKEN_WITHIN = 2.5
 AHEAD = timedelta(minutes=2)
 DELIVERS = """
@@ -181,6 +181,7 @@ async def test_a_restart_in_the_middle_of_everything_loses_nothing_and_does_noth
         await load.ends()
         assert time.monotonic() - back < SETTLED_WITHIN
         assert len(vendor.sends) == 4 * QUARTER
+        assert [order.story.count(Interrupted) for order in sent] == [0] * QUARTER, "no answer was lost"
 
 
 @pytest.mark.parametrize("how", ["torn off", "killed"])
@@ -211,7 +212,7 @@ async def test_connections_that_are_cut_again_and_again_lose_nothing(
 ) -> None:
     async with in_process(tmp_path, seeded(3), database, TWO_AND_TWO) as stage:
         load = Load(stage)
-        working = asyncio.create_task(load.asked_and_approved(6))
+        working = asyncio.create_task(load.asked_and_approved(4))
         for _ in range(CUTS):
             await somebody_delivers(database)
             await asyncio.to_thread(server.cut, database)
@@ -346,6 +347,31 @@ async def somebody_delivers(database: str, but: str = "") -> str:
         while not (name := await asyncio.to_thread(look)):  # noqa: ASYNC110
             await asyncio.sleep(GLANCE)
     return name
+
+
+async def test_somebody_who_holds_up_all_writers_costs_no_worker_its_connection(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The worker wants to let go of what a dead one held, and cannot."""
+
+    def leave_behind(unit: Unit) -> None:
+        unit.schedule("remind", "nothing", "", unit.now)
+        unit.claim("dead0000", timedelta(hours=1), ())
+
+    log: list[str] = []
+
+    def said(text: str) -> bool:
+        log.append(capsys.readouterr().out)
+        return text in "".join(log)
+
+    async with in_process(tmp_path, seeded(9), database, (Roles(web=False),)) as stage:
+        await somebody_delivers(database)
+        with psycopg.connect(database, autocommit=True) as holder:
+            stage.store.write_now(leave_behind)
+            holder.execute("SELECT pg_advisory_lock(%s, %s)", (LOCKS, WRITING))
+            await until(lambda: said("could not be used"), "it tried in vain")
+        await until(lambda: not stage.store.read_now(Unit.holders), "it lets go of it afterwards")
+        assert not said("loop_failed")
 
 
 # --- clocks -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 from bot import cli
 from bot.blocks.notices import VERBS
 from bot.blocks.words import word
+from bot.cli import console
 from bot.errors import Refused
 from bot.model import (
     Approve,
@@ -256,7 +257,7 @@ def test_every_command_named_is_understood(document: str) -> None:
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
-    codes = [cli.OK, cli.FAILED, cli.BAD_SETTINGS, cli.BAD_DATABASE, cli.BAD_CHAIN]
+    codes = [console.OK, console.FAILED, console.BAD_SETTINGS, console.BAD_DATABASE, console.BAD_CHAIN]
     assert [int(row[0]) for row in table("Exit code")] == codes
 
 

@@ -377,7 +377,7 @@ def test_of_two_processes_that_find_no_file_one_makes_it(empty: str, monkeypatch
 
     monkeypatch.setattr(schema, "upgrade", slowly)
     monkeypatch.setattr(schema, "is_empty", watched)
-    both = [threading.Thread(target=cli._make_ready, args=(empty,)) for _ in range(2)]
+    both = [threading.Thread(target=cli.run.make_ready, args=(empty,)) for _ in range(2)]
     both[0].start()
     assert upgrading.wait(10)
     both[1].start()
@@ -651,7 +651,7 @@ async def test_what_does_not_matter_is_a_warning_and_a_crash_is_one_line_of_the_
     (tmp_path / "sitecustomize.py").write_text(
         "import bot.cli\n"
         "def crash(url): raise RuntimeError('a bug with xoxb-0000000000-sandbox-bot in it')\n"
-        "bot.cli._make_ready = crash\n"
+        "bot.cli.run.make_ready = crash\n"
     )
     environment = quiet_world.environment(PORT=free_port(), RENDER="1", LOG_FORMAT="json")
     environment["PYTHONPATH"] = f"{tmp_path}:{ROOT}"

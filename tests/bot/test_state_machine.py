@@ -596,8 +596,12 @@ def check_history(request: Request, history: Sequence[tuple[Event, datetime]], t
 
 
 @pytest.mark.usefixtures("only_this_machine")
-@pytest.mark.parametrize(("machine", "examples"), [(Anything, 28), (AnythingOnPostgres, 7)])
-def test_no_order_of_commands_breaks_a_promise(machine: type[Anything], examples: int) -> None:
+@pytest.mark.parametrize(
+    ("machine", "examples", "permits"), [(Anything, 28, {0, 1, 2}), (AnythingOnPostgres, 7, {0, 1})]
+)
+def test_no_order_of_commands_breaks_a_promise(
+    machine: type[Anything], examples: int, permits: set[int]
+) -> None:
     machine.reached.clear()
     machine.permits.clear()
     run_state_machine_as_test(
@@ -612,5 +616,5 @@ def test_no_order_of_commands_breaks_a_promise(machine: type[Anything], examples
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert set(machine.permits) == {0, 1, 2}, "a machine that gets nowhere proves nothing"
+    assert set(machine.permits) >= permits, "a machine that gets nowhere proves nothing"
     assert machine.reached[State.CLOSED], "nor does one that closes nothing"

@@ -11,7 +11,7 @@ from random import Random
 
 from sqlalchemy.exc import DBAPIError
 
-from bot import cli
+from bot.cli import run
 from bot.errors import StorageError
 from bot.store import Store, Unit, schema
 from bot.store.chain import Head
@@ -162,7 +162,7 @@ def how_it_starts(path: Path, whole: list[tuple[object, ...]]) -> str:
     url = f"sqlite:///{path}"
     found = EMPTY if schema.is_empty(url) else WHOLE
     try:
-        cli._make_ready(url)
+        run.make_ready(url)
     except StorageError as refused:
         return f"{REFUSED}{refused.advice.replace(str(path), 'it')}"
     if described(path) != whole:

@@ -17,6 +17,7 @@ from random import Random
 import pytest
 
 from bot import cli
+from bot.cli import run
 from bot.model import Approved, OrderRead, Requested
 from bot.store import Store, Unit, schema
 from bot.store.chain import Head
@@ -74,9 +75,9 @@ def start(
         raise Starts
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "Bot", starts)
-    monkeypatch.setattr(cli, "configure", lambda *_: None)
-    monkeypatch.setattr(cli, "log_crashes", lambda: None)
+    monkeypatch.setattr(run, "Bot", starts)
+    monkeypatch.setattr(run, "configure", lambda *_: None)
+    monkeypatch.setattr(run, "log_crashes", lambda: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
     def start() -> str:

@@ -24,16 +24,26 @@ TRY_AGAIN = 0.2
 class Scissors:
     """Cuts the wire at commit number `at` of what is written; with `carried_out`, when it is carried out."""
 
-    def __init__(self, at: int, carried_out: bool) -> None:
+    def __init__(self, at: int, carried_out: bool, writing: bytes = b"") -> None:
+        """`writing`: counts only commits of transactions in which the client says so. It says the first
+        five times; then the server knows the statement by a name."""
         self.at = at
         self.carried_out = carried_out
         self.commits = 0
+        self._writing = writing
+        self._said = b""
 
     def __call__(self, line: Line, data: bytes) -> None:
-        if b"COMMIT" not in data or b"pg_advisory_xact_lock" not in line.heard:
-            return  # nothing is lost with what only reads
-        self.commits += 1
-        if self.commits != self.at:
+        if b"pg_advisory_xact_lock" not in line.heard:
+            return  # it reads, and nothing is lost with that
+        self._said += data
+        if b"COMMIT" in data:
+            self.commits += self._writing in self._said
+            self._cut(line, self._writing in self._said)
+            self._said = b""
+
+    def _cut(self, line: Line, counts: bool) -> None:
+        if not counts or self.commits != self.at:
             return
         if self.carried_out:
             line.loses_next_answer = True

@@ -25,6 +25,8 @@ from tests.races.stops import by_wire, socket_of
 from tests.races.wire import Line, Wire, laid_apart
 
 WORKER = Roles(web=False)
+PATIENT = {"PROVIDER_TIMEOUT": "4s", "RECONCILE_AFTER": "5s"}
+"""Another bot starts in this very process meanwhile, and holds everything up for a moment."""
 
 
 @pytest.fixture
@@ -76,10 +78,10 @@ async def test_what_was_found_out_about_the_first_attempt_says_nothing_about_the
         vendor = stage.world.vendor("digicert")
         vendor.fail_next(Fault.DROP)
         vendor.fail_next(Fault.LOSE_ANSWER)
-        async with another_worker(stage, Stopped, RECONCILE_AFTER="3s"):
+        async with another_worker(stage, Stopped, **PATIENT):
             order = await approved(stage)
             await asyncio.wait_for(Stopped.knows.wait(), 20)
-            async with another_worker(stage, RECONCILE_AFTER="3s"):
+            async with another_worker(stage, **PATIENT):
                 free_claims(stage)
                 await vendor.wait_until(lambda: vendor.performed == [order.reference], 30)
                 await order.reads("outcome unknown, checking")
@@ -98,10 +100,10 @@ async def test_an_answer_counts_although_somebody_took_the_worker_for_dead_meanw
             vendor = stage.world.vendor("digicert")
             vendor.fail_next(Fault.REJECT)
             vendor.on_change.append(lambda: setattr(wire, "watch", cut) if vendor.sends else None)
-            async with another_worker(stage, DATABASE_URL=by_wire(database, wire)):
+            async with another_worker(stage, **PATIENT, DATABASE_URL=by_wire(database, wire)):
                 order = await approved(stage)
                 await vendor.wait_until(lambda: vendor.sends == [order.reference])
-                async with another_worker(stage):
+                async with another_worker(stage, **PATIENT):
                     await order.says("The bot was interrupted")
                     vendor.on_change.clear()
                     wire.watch = lambda _line, _data: None

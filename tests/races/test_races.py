@@ -19,7 +19,8 @@ from tests.races import cuts, people, stops
 from tests.races.stage import TWO_AND_TWO, in_process, seeded
 
 SEED = 20
-HOURS = 8 * 3600.0
+MINUTES = 10 * 60.0
+CLAIM = b"UPDATE action SET runs"
 MINUTE = timedelta(minutes=1)
 
 
@@ -82,7 +83,7 @@ async def test_two_workers_never_claim_the_same_action(shared: str) -> None:
         while True:
             claim = partial(Unit.claim, token=f"{number:08x}{len(claimed)}", lease=MINUTE, full=())
             row = await stores[number].write(claim)
-            if row is None:
+            if row is None or len(claimed) > len(actions):
                 return claimed
             claimed.append(row.key)
 
@@ -127,7 +128,7 @@ async def test_another_worker_takes_over_from_one_that_was_killed_while_connecti
 async def test_what_was_looked_up_before_the_machine_slept_does_not_count_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is suspended right after the last look-up, for hours; the order is issued meanwhile."""
+    """It is suspended right after the last look-up, for minutes; the order is issued meanwhile."""
     slept = [0.0]
     real = time.clock_gettime
     monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept[0])
@@ -135,7 +136,7 @@ async def test_what_was_looked_up_before_the_machine_slept_does_not_count_after_
         order = await stage.asked()
 
         def sleep() -> None:
-            slept[0] = HOURS
+            slept[0] = MINUTES
             order.vendor.orders[order.reference].state = "issued"
 
         await stage.click("bob", order.card, "Approve")
@@ -149,10 +150,13 @@ async def test_what_was_looked_up_before_the_machine_slept_does_not_count_after_
 
 
 @pytest.mark.parametrize("carried_out", [True, False], ids=["after", "before"])
-@pytest.mark.parametrize("at", [3, 13, 23])
+@pytest.mark.parametrize(
+    ("at", "writing"),
+    [(3, CLAIM), (1, b"INSERT INTO permit"), (1, b"INSERT INTO vote"), (13, b""), (23, b"")],
+)
 async def test_a_connection_that_breaks_at_a_commit_changes_nothing(
-    at: int, carried_out: bool, shared: str, tmp_path: Path
+    at: int, writing: bytes, carried_out: bool, shared: str, tmp_path: Path
 ) -> None:
-    scissors = cuts.Scissors(at, carried_out)
+    scissors = cuts.Scissors(at, carried_out, writing)
     assert await cuts.cancelled_with(scissors, tmp_path, seeded(SEED), shared) == []
-    assert scissors.commits > at
+    assert scissors.commits >= at
