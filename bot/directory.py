@@ -6,13 +6,13 @@ A directory that cannot be read is not an empty one. It means "cannot tell", and
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from bot.model import Eligibility, Person, Verdict
 from bot.slack import Profile, SlackProblem
+from providers import fence
 
 FRESH = 60.0
 """Seconds for which an answer of Slack's counts."""
@@ -37,7 +37,8 @@ class _Known(Generic[T]):
 class Directory:
     """A cache over Slack's answers. `known` never waits; `judge` asks where the cache is too old."""
 
-    def __init__(self, source: Source, team: str, seconds: Seconds = time.monotonic) -> None:
+    def __init__(self, source: Source, team: str, seconds: Seconds = fence.elapsed) -> None:
+        """`seconds`: that passed, by a clock that also runs while the machine is suspended."""
         self._source = source
         self._team = team
         self._seconds = seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -82,6 +83,19 @@ async def judged(
     directory: Directory, person: Person, *lists: list[str], max_age: float = FRESH
 ) -> Eligibility:
     return (await directory.judge(person, *lists, max_age=max_age)).answer
+
+
+async def test_what_was_known_ages_while_the_machine_is_suspended(
+    slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A monotonic clock stands still meanwhile, and people may have left."""
+    directory = Directory(slack, TEAM)
+    assert await judged(directory, BOB, [BOB.user]) is YES
+    assert directory.known(BOB, [BOB.user]).answer is YES
+    real = time.clock_gettime
+    suspended = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + 2 * FRESH * (clock == suspended))
+    assert directory.known(BOB, [BOB.user]).answer is UNSURE
 
 
 # --- lists ------------------------------------------------------------------------------------------------

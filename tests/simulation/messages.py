@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 NOTED_WITHIN = 60.0
-"""Seconds after which a process has noted what Slack took, unless it died before."""
+"""Seconds after which a process has noted what Slack took, unless something befell it before."""
+ON_ITS_WAY = 15.0
+"""Seconds that a message may take to Slack, whatever becomes of its process meanwhile."""
 
 
 def check_messages(world: World) -> None:
@@ -46,18 +48,19 @@ def _check_lane(world: World, rows: Sequence[Any]) -> None:
     if rows[0][2] != "direct":
         here = [m for m in here if _thread_of(world, m) == about]
     arrived = [(m.channel, m.text) for m in here]
-    position, copies = -1, [0] * len(owed)
+    position = -1
+    copies: list[Message] = []
     for message, sent in zip(here, arrived, strict=True):
         if position + 1 < len(owed) and sent == owed[position + 1]:
-            position += 1
+            position, copies = position + 1, []
         elif position < 0 or sent != owed[position]:
             world.violated(f"{message.text!r} was posted out of order")
             return
-        elif not _is_excused(world, [m for m in here if m.text == message.text][:-1]):
+        elif not _is_excused(world, copies):
             world.violated(f"{message.text!r} was posted twice without need")
         else:
             world.tally["a message was posted twice after a crash or a lost answer"] += 1
-        copies[position] += 1
+        copies.append(message)
     if position + 1 < len(owed):
         world.violated(f"{owed[position + 1][1]!r} was never posted")
 
@@ -74,7 +77,7 @@ def _is_excused(world: World, messages: Sequence[Message]) -> bool:
 
 
 def _is_unknown(world: World, message: Message) -> bool:
-    return message.lost or _died_in_time(message) or bool(world.schedule.storage_away)
+    return message.lost or _was_let_down(message) or bool(world.schedule.storage_away)
 
 
 def _is_not_found(world: World, message: Message) -> bool:
@@ -84,9 +87,9 @@ def _is_not_found(world: World, message: Message) -> bool:
     return not message.mark or bool(schedule.slack_trouble or schedule.slack_away or schedule.steps or cut)
 
 
-def _died_in_time(message: Message) -> bool:
-    died_at = message.by.died_at if message.by else None
-    return died_at is not None and died_at - message.at < NOTED_WITHIN
+def _was_let_down(message: Message) -> bool:
+    times = message.by.let_down_at if message.by else []
+    return any(-ON_ITS_WAY <= at - message.at < NOTED_WITHIN for at in times)
 
 
 def _check_card(world: World, name: str) -> None:

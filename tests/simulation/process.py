@@ -48,7 +48,8 @@ class Process(Owner):
         self.world = world
         self.slot = slot
         self.name = f"process {number}"
-        self.died_at: float | None = None
+        self.let_down_at: list[float] = []
+        """When it died, or lost the right to deliver: what it was doing then, somebody may do again."""
         self.workflow: Workflow | None = None
         self.directory: Directory | None = None
         self.tie: Tie | None = None
@@ -87,7 +88,7 @@ class Process(Owner):
         self.store = ProcessStore(self)
         slack = self.slack = Connection(self)
         await self._introduce(slack)
-        directory = OrderedDirectory(slack, TEAM, world.loop.time)
+        directory = OrderedDirectory(slack, TEAM, world.elapsed)
         account = Account("", SimulatedProvider(self), CHANNEL, LIST, schedule.quorum, _seconds(schedule.ttl))
         timing = agenda.Timing(_seconds(schedule.remind_after), _seconds(REST))
         workflow = Workflow(

@@ -242,11 +242,11 @@ class _Writer:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(f"schedule {seed}")  # noqa: S311
-        self.everything = self.random.random() < 0.05
-        self.shared = self.random.random() < 0.35
-        self.told = self.random.random() < 0.2
+        self.everything = self.random.random() < 0.04
+        self.shared = self.random.random() < 0.3
+        self.told = self.random.random() < 0.12
         self.ttl = self.random.choice([10 * MINUTE, 10 * MINUTE, HOUR])
-        self.orders = 2 if self.random.random() < 0.2 else 1
+        self.orders = 2 if self.random.random() < 0.1 else 1
 
     def write(self) -> Schedule:
         chance, random = self.chance, self.random
@@ -294,7 +294,7 @@ class _Writer:
 
     def wishes(self) -> tuple[Wish, ...]:
         found = [Wish(self.random.uniform(0, 5), ALICE, order) for order in range(self.orders)]
-        if self.chance(0.15):  # somebody else has the same idea, or the same somebody has it again
+        if self.chance(0.12):  # somebody else has the same idea, or the same somebody has it again
             at = self.random.choice([found[0].at, self.soon(), self.ttl + self.soon()])
             found.append(Wish(at, self.random.choice([ALICE, DAVE]), 0, self.chance(0.5)))
         return tuple(found)
@@ -341,8 +341,8 @@ class _Writer:
         return tuple(
             Departure(
                 self.soon(),
-                self.random.choice([ALICE, *WHO_MAY]),
-                self.random.choice(list(Leave)),
+                who := self.random.choice([ALICE, *WHO_MAY]),
+                self.random.choice(list(Leave)) if who != ERIN else Leave.WORKSPACE,
                 self.random.choice([0.0, 30.0, 10 * MINUTE]),
             )
             for _ in range(self.random.choice([1, 2]))
@@ -373,9 +373,11 @@ class _Writer:
         if self.shared and self.chance(0.1):
             blow = Blow.CUT
         seconds = random.choice([1.0, 5.0, random.uniform(1, 60), random.uniform(60, 600)])
+        if blow in {Blow.STOP, Blow.SUSPEND} and self.chance(0.5):
+            seconds = random.uniform(60, 600)  # longer than anything is believed
         if self.chance(0.2):
             return Strike(process, blow, seconds, at=self.soon())
-        important = [Effect.CANCEL, Effect.SENT, Effect.ANSWERED, Effect.WRITTEN]
+        important = [Effect.LOOKED_UP, Effect.ASKED, Effect.CANCEL, Effect.SENT, Effect.ANSWERED]
         unseen = set() if self.told else {Effect.CALL, Effect.CALLED}
         effect = random.choice([*[one for one in Effect if one not in unseen], *important])
         return Strike(process, blow, seconds, effect, random.randint(1, NTH[effect]))

@@ -14,7 +14,7 @@ from bot.blocks.cards import approval_card, read_button
 from bot.model import Person, Request
 from bot.slack import Identity, Posted, Profile, Slack, SlackProblem
 from tests.bot.builders import ALICE, CHANNEL, NOW, TEAM, shown, some_facts
-from tests.simulation.schedule import GUEST, OUTSIDER, STRANGER, WHO_MAY, Departure, Effect, Leave
+from tests.simulation.schedule import ERIN, GUEST, LIST, OUTSIDER, STRANGER, WHO_MAY, Departure, Effect, Leave
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -70,9 +70,9 @@ class Workspace:
         self.world = world
         self.messages: dict[str, Message] = {}
         self.whispers = 0
-        members = frozenset({ALICE, *WHO_MAY})
+        members = frozenset({ALICE, *WHO_MAY} - {ERIN})
         self._roster: list[tuple[float, frozenset[Person], frozenset[Person]]] = [(0.0, members, frozenset())]
-        """Since when who is in the group or on the list, and who is deactivated."""
+        """Since when who is in the group, and who is deactivated."""
 
     # --- people -----------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Workspace:
             return False
         ends = [at for at, _, _ in self._roster[1:]] + [float("inf")]
         return any(
-            person in members and person not in gone and end >= since
+            (person in members or person.user in LIST) and person not in gone and end >= since
             for (_, members, gone), end in zip(self._roster, ends, strict=True)
         )
 

@@ -37,6 +37,7 @@ class Board:
         if tie not in self.ties:
             return
         self.ties.remove(tie)
+        tie.process.let_down_at.append(self.world.loop.now)
         self._missing.append(tie)
         if self._deliverer is tie:
             self._deliverer = None

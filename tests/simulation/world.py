@@ -167,7 +167,7 @@ class World:
         if process.is_dead:
             return
         process.is_dead = True
-        process.died_at = self.loop.now
+        process.let_down_at.append(self.loop.now)
         self.processes.remove(process)
         if process.tie is not None:
             self.board.leaves(process.tie)
