@@ -7,6 +7,7 @@ has read can change under it. Time is the database's: machines need not agree.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -110,10 +111,13 @@ def _open(url: str, isolation: Any) -> Engine:
 
     @event.listens_for(engine, "connect")
     def insist(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            _insist_on_durability(cursor)
-            cursor.execute("SET datestyle = ISO")  # the driver reads no other
-        connection.commit()
+        with ExitStack() as unless_it_fits:
+            unless_it_fits.callback(connection.close)  # SQLAlchemy would only forget it
+            with connection.cursor() as cursor:
+                _insist_on_durability(cursor)
+                cursor.execute("SET datestyle = ISO")  # the driver reads no other
+            connection.commit()
+            unless_it_fits.pop_all()
 
     return engine
 

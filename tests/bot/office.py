@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 from bot import announce
 from bot.delivery import Pace
@@ -55,7 +56,16 @@ class Office:
 
     @asynccontextmanager
     async def delivering(self) -> AsyncIterator[None]:
-        running = asyncio.create_task(self.outbox.run())
+        """What is owed by the time this begins may have been under way; what comes later was not."""
+        recalled, recall = asyncio.Event(), self.outbox._recall
+
+        async def and_say_so() -> None:
+            await recall()
+            recalled.set()
+
+        with patch.object(self.outbox, "_recall", and_say_so):
+            running = asyncio.create_task(self.outbox.run())
+            await recalled.wait()
         try:
             yield
         finally:
@@ -137,6 +147,8 @@ class Office:
     async def next_commit(self) -> bool:
         """Whether something is owed still, after something was written down."""
         self._committed.clear()
+        if not await self.waiting():
+            return False
         async with asyncio.timeout(10):
             await self._committed.wait()
         return bool(await self.waiting())

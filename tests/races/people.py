@@ -71,11 +71,12 @@ async def approve_against_expiry(stage: Stage) -> None:
     """On a stage whose requests live for some seconds only."""
     order = await stage.asked()
     await stage.click("bob", order.card, "Approve")
+    screen = order.snapshot
     request = order.story.request
     assert request is not None
     left = (request.expires_at - datetime.now(UTC)).total_seconds()
     await asyncio.sleep(left + stage.rng.uniform(-2 * HURRY, HURRY / 2))
-    await stage.click("carol", order.snapshot, "Approve", stage.number)
+    await stage.click("carol", screen, "Approve", stage.number)
     await order.ends()
 
 

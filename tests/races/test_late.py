@@ -108,8 +108,8 @@ async def test_an_answer_counts_although_somebody_took_the_worker_for_dead_meanw
                     vendor.on_change.clear()
                     wire.watch = lambda _line, _data: None
                     story = await order.ends()
-        assert (story.count(Interrupted), story.count(Answered)) == (1, 1)
-        assert stage.close() == []
+            assert (story.count(Interrupted), story.count(Answered)) == (1, 1)
+            assert stage.close() == []
 
 
 def cut(line: Line, _data: bytes) -> None:

@@ -59,7 +59,7 @@ async def test_what_people_do_in_the_same_moment_counts_once_and_ends_one_way(
 
 
 async def test_an_approval_at_the_last_moment_counts_or_comes_too_late(tmp_path: Path) -> None:
-    async with in_process(tmp_path, seeded(SEED), REQUEST_TTL="2s") as stage:
+    async with in_process(tmp_path, seeded(SEED), REQUEST_TTL="4s") as stage:
         for _ in range(2):
             await people.approve_against_expiry(stage)
         assert stage.close() == []
