@@ -12,11 +12,8 @@ import pytest
 
 from tests.simulation.database import Database, on_sqlite
 from tests.simulation.play import play
-from tests.simulation.report import Report
 from tests.simulation.schedule import schedule
 
-SCHEDULES = 2000
-PORTION = 250
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,25 +23,10 @@ def database() -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture(scope="module")
-def report() -> Report:
-    """What all portions tried together."""
-    return Report()
-
-
-@pytest.mark.parametrize("first", range(0, SCHEDULES, PORTION))
-def test_no_schedule_breaks_a_promise(first: int, database: Database, report: Report) -> None:
-    portion = Report()
-    for seed in range(first, first + PORTION):
-        portion.add(play(schedule(seed), database))
-    report.merge(portion)
-    assert not portion.violated, "\n".join(portion.failures())
-
-
-def test_the_schedules_were_not_trivial(report: Report) -> None:
-    if report.played < SCHEDULES:
-        pytest.skip("only some of the schedules were played")
-    assert report.what_is_missing() == []
+def test_two_thousand_schedules_try_everything_and_break_no_promise() -> None:
+    played = told("--schedules", "2000")
+    assert played.returncode == 0, played.stdout[-3000:] + played.stderr[-3000:]
+    assert "0 violated a promise" in played.stdout
 
 
 def test_a_seed_replays_exactly(database: Database) -> None:
@@ -58,9 +40,13 @@ def test_a_seed_replays_exactly(database: Database) -> None:
 
 def told_elsewhere(seed: int) -> str:
     """What another process tells, in which sets of names have another order."""
-    command = [sys.executable, "-m", "tests.simulation", "--seed", str(seed)]
+    return told("--seed", str(seed)).stdout
+
+
+def told(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Bounded by the time that the whole may take on a machine that is busy with other things."""
+    command = [sys.executable, "-m", "tests.simulation", *arguments]
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
-    told = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=100
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1500
     )
-    return told.stdout
