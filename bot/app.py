@@ -19,7 +19,7 @@ from bot.directory import REFRESH_EVERY, Directory
 from bot.doors import bolt
 from bot.doors.http import MAX_BODY, HttpDoor
 from bot.doors.socket import SocketDoor
-from bot.errors import ChainBroken, StorageError
+from bot.errors import ChainBroken
 from bot.health import Health
 from bot.home import Home
 from bot.logs import get_logger
@@ -162,7 +162,7 @@ class Bot:
         settings = self._settings
         site = web.Application(client_max_size=MAX_BODY)
         self._health.add(self._is_started)
-        self._health.add(self._stores)
+        self._health.add(self._store.check)
         self._health.add_to(site)
         door = None
         if self._roles.web and self._transport == "http":
@@ -293,13 +293,6 @@ class Bot:
     async def _is_started(self) -> str:
         failing = ", ".join([*self._supervisor.failing, *self._ties.failing])
         return self._starting or self._broken or (f"failing: {failing}" if failing else "")
-
-    async def _stores(self) -> str:
-        try:
-            await self._store.read(lambda unit: unit.head())
-        except StorageError:
-            return "the database cannot be read"
-        return ""
 
     async def _delivers(self) -> str:
         return self._outbox.problem

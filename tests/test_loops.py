@@ -85,7 +85,21 @@ async def test_while_somebody_locks_the_database_the_worker_is_seen_to_fail(worl
         database.execute("UPDATE action SET due = '2020-01-01 00:00:00.000000' WHERE kind = 'remind'")
         database.execute("BEGIN IMMEDIATE")
         wake(world)
-        assert "failing: worker" in await ready(world)
+        assert "the database cannot be written" in await ready(world)
+        database.execute("ROLLBACK")
+    assert await ready(world, 200) == ""
+    await is_carried_out(world, card)
+
+
+async def test_what_could_not_be_stored_is_seen_until_it_can_be(world: World) -> None:
+    """Also where nothing is due: everything can still be read."""
+    card = await asked(world)
+    with connected(world) as database:
+        database.execute("BEGIN IMMEDIATE")
+        ack = await world.approve("bob", card)
+        assert not ack.ok
+        world.workspace.problems.clear()  # the person saw an error, and that is right
+        assert "the database cannot be written" in await ready(world)
         database.execute("ROLLBACK")
     assert await ready(world, 200) == ""
     await is_carried_out(world, card)

@@ -29,6 +29,8 @@ class Store:
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._is_untidy = False
+        self._is_refused = False
+        """The last transaction that should have been written could not be."""
         self._after_commit: list[Callable[[], None]] = []
 
     @property
@@ -49,7 +51,12 @@ class Store:
         be as good as once.
         """
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._write_thread, self.write_now, work)
+        try:
+            result = await loop.run_in_executor(self._write_thread, self.write_now, work)
+        except StorageError:
+            self._is_refused = True
+            raise
+        self._is_refused = False
         if self._is_untidy:
             self._write_thread.submit(self._tidy)  # behind the answer, before the next write
         for wake in self._after_commit:
@@ -60,6 +67,20 @@ class Store:
         """Run `work` on one consistent snapshot."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._read_thread, self.read_now, work)
+
+    async def check(self) -> str:
+        """What is wrong with the database, or an empty string. Writes only to see whether what failed
+        last works again."""
+        try:
+            await self.read(lambda unit: unit.head())
+        except StorageError:
+            return "the database cannot be read"
+        try:
+            if self._is_refused:
+                await self.write(lambda unit: unit.rewrite())
+        except StorageError:
+            return "the database cannot be written"
+        return ""
 
     def write_now(self, work: Callable[[Unit], T]) -> T:
         """`write` for programs without an event loop: the command line."""

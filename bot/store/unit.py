@@ -186,6 +186,11 @@ class Unit:
             self.wiped = True
         return after
 
+    def rewrite(self) -> None:
+        """Write something that changes nothing."""
+        changes_nothing = "UPDATE alembic_version SET version_num = version_num"
+        self._session.connection().exec_driver_sql(changes_nothing)
+
     def note(self, kind: str, body: dict[str, Any]) -> None:
         """Add something to the history that belongs to no request: a start, a stop."""
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
