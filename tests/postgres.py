@@ -55,6 +55,11 @@ def _clear_away_what_killed_runs_left(where: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def tools() -> Path:
+    """The folder of pg_dump and its like, of the server's own version."""
+    return Path(server().bin_path)
+
+
 def why_not() -> str:
     """Why there can be no Postgres here; empty when there is one."""
     try:

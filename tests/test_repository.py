@@ -14,7 +14,8 @@ LOCKS = ("requirements.txt", "requirements-dev.txt")
 
 TOP_LEVEL = set(
     """
-    bot providers sandbox tests docs bench .ci .github .slack manifest.yml Procfile Dockerfile Makefile
+    bot providers sandbox tests docs bench .ci .github .slack manifest.yml Procfile Makefile
+    Dockerfile .dockerignore compose.yaml
     pyproject.toml requirements.txt requirements-dev.txt .env.example .gitignore
     README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE
     """.split()
@@ -89,6 +90,21 @@ def test_no_file_names_a_registry_or_somebodys_home() -> None:
         text = path.read_text("utf-8", "replace")
         found += [f"{path.relative_to(ROOT)}: {host}" for host in REGISTRIES if host in text]
         found += [f"{path.relative_to(ROOT)}: {home}" for home in HOME.findall(text)]
+    assert found == []
+
+
+SECRETS = re.compile(
+    r"xox[abpres]-\d{10,13}-\d{10,13}-[A-Za-z0-9]{24}"  # Slack
+    r"|xapp-1-A[A-Z0-9]{8,12}-\d{10,15}-[0-9a-f]{64}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}"
+    r"|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bsk_live_[A-Za-z0-9]{24}"
+)
+
+
+def test_no_file_holds_a_secret() -> None:
+    made_up = "xoxb-" + "1234567890-" * 2 + "a" * 24
+    assert SECRETS.search(made_up), "a scan that finds nothing proves nothing"
+    found = [path.name for path in tracked_files() if SECRETS.search(path.read_text("utf-8", "replace"))]
     assert found == []
 
 

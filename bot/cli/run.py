@@ -26,7 +26,7 @@ from bot.cli.console import (
 from bot.errors import StorageError
 from bot.logs import configure, get_logger, log_crashes
 from bot.settings import Settings, SettingsError
-from bot.store import schema
+from bot.store import disk, schema
 
 log = get_logger(__name__)
 
@@ -53,6 +53,8 @@ def _run(given: argparse.Namespace) -> int:
     for warning in settings.warnings:
         log.warning("settings", advice=warning)
     roles = Roles(web=given.role != "worker", worker=given.role != "web")
+    if forgetful := disk.forgets(settings.database_url, os.environ):
+        raise SettingsError([forgetful])
     with ExitStack() as held:
         with plainly():
             if roles.worker:
