@@ -182,7 +182,7 @@ async def test_every_provider_has_a_pace_and_no_cancel_overtakes_it(
     start_vendor: Callable[[type[Vendor[Any]]], Awaitable[Vendor[Any]]],
 ) -> None:
     vendor = await start_vendor(kind)
-    provider = connect(adapter, vendor.settings(), HttpLimits(timeout=0.3))
+    provider = connect(adapter, vendor.settings(), HttpLimits(timeout=1.0))
     order = vendor.samples["cancellable"]
     found = [await provider.look_up(order)]
     while found[-1].standing is not Standing.UNREADABLE:
