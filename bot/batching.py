@@ -37,7 +37,6 @@ from bot.batches import (
 from bot.blocks import batch_notices as said
 from bot.blocks.cards import Message
 from bot.blocks.text import section
-from bot.blocks.thread import thread_line
 from bot.errors import BadForm, Refused
 from bot.model import BEFORE_PERMIT, Event, Person, Request, Requested, State, Verdict, reference_key
 from bot.store import Store, Unit
@@ -373,8 +372,8 @@ class Batches:
             line = self._workflow.by_name(after)
             _owe(unit, _reply(batch, said.batch_again(batch, line, self.facts(batch))))
             self._remind_later(unit, batch)
-        if after.decided_by and (line_alone := thread_line(events, after, self.facts(batch), before=before)):
-            _owe(unit, _reply(batch, line_alone))
+        if after.decided_by:
+            _owe(unit, _reply(batch, said.batch_left(after, events, self.facts(batch))))
         self._end_if_done(unit, batch)
 
     def _call(self, unit: Unit, batch: Batch) -> None:

@@ -46,10 +46,8 @@ def batch_card(batch: Batch, lines: Sequence[Request], facts: Facts) -> Message:
         section(f"{_headline(lines, facts)}\n{_wish(batch, lines, facts)}", ids.HEAD),
         section(f"> {literal(batch.asked.reason, REASON_SHOWN)}", ids.QUOTED_REASON),
         *_so_far(lines),
-        section(numbered(lines, batch.asked.reason), ids.LINE_LIST),
-        *_what_went_wrong(lines),
-        *_to_think_of(lines, facts),
-        *_approvals(batch, lines),
+        _which(batch, lines),
+        *([] if is_checking(counts(lines)) else [*_to_think_of(lines, facts), *_approvals(batch, lines)]),
         *_buttons(batch, lines, facts),
         context(_foot(batch, lines), ids.FOOT),
     ]
@@ -59,7 +57,7 @@ def batch_card(batch: Batch, lines: Sequence[Request], facts: Facts) -> Message:
 def _in_words(batch: Batch, lines: Sequence[Request], facts: Facts) -> str:
     """The card in two sentences, for a notification or a screen reader."""
     asks = "asked" if is_done(counts(lines)) else "asks"
-    undone = "" if facts.reversible or not waiting(lines) else f"{CANNOT_BE_UNDONE} "
+    undone = "" if facts.reversible or not stoppable(lines) else f"{CANNOT_BE_UNDONE} "
     reason = f"Reason: {sentence(literal(batch.asked.reason, 600))}"
     who = mention(batch.requester.user)
     return f"{who} {asks} to cancel {these(batch, facts)}. {undone}State: {in_numbers(lines)}. {reason}"
@@ -72,9 +70,10 @@ def _so_far(lines: Sequence[Request]) -> Iterator[Block]:
         yield section(f"*So far:* {in_numbers(lines)}.", ids.ORDER)
 
 
-def _what_went_wrong(lines: Sequence[Request]) -> Iterator[Block]:
-    if is_done(counts(lines)) and (wrong := not_as_wished(lines, EXPLAINED)):
-        yield section(whole(wrong), ids.EXPLANATION)
+def _which(batch: Batch, lines: Sequence[Request]) -> Block:
+    """The orders; in the end only those that people should look at, if there are any."""
+    wrong = not_as_wished(lines, EXPLAINED) if is_done(counts(lines)) else []
+    return section(whole(wrong) or numbered(lines, batch.asked.reason), ids.LINE_LIST)
 
 
 def _headline(lines: Sequence[Request], facts: Facts) -> str:

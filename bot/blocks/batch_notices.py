@@ -18,8 +18,9 @@ from bot.blocks.batch_words import (
 )
 from bot.blocks.cards import Message
 from bot.blocks.text import channel, code, context, literal, mention, quote, section, sentence, when
+from bot.blocks.thread import thread_line
 from bot.blocks.words import approvals, call, label, missing, the_order
-from bot.model import Request, State
+from bot.model import Event, Request, State
 from providers.contract import Facts
 
 EXPLAINED = 15
@@ -60,6 +61,11 @@ def batch_again(batch: Batch, line: Request, facts: Facts) -> str:
         "somebody who approved may not do so any more. It waits for approval on the card of this thread, "
         "with any others of that kind; the rest goes on."
     )
+
+
+def batch_left(line: Request, events: Sequence[Event], facts: Facts) -> str:
+    """One order was withdrawn or denied by itself; the rest goes on."""
+    return f"{the_order(line, facts)} is off the list. {thread_line(events, line, facts) or ''}".rstrip()
 
 
 def batch_reminder(batch: Batch, lines: Sequence[Request], facts: Facts, ends: bool = False) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bot.batches import Batch
-from bot.blocks.text import capital, code, literal, mention, quote, sentence
+from bot.blocks.text import capital, code, literal, mention, sentence
 from bot.blocks.words import WORDS, in_words, label, listing, tally, word
 from bot.model import Request, State
 from providers.contract import Facts
@@ -67,23 +67,33 @@ def lowest_tally(asked: Sequence[Request]) -> str:
 
 
 def numbered(lines: Sequence[Request], reason: str, rest: str = "more in *Details*") -> str:
-    """A line for each of the first few. Their state is beside them unless it is the same for all, and
-    why, unless that is `reason`."""
+    """A line for each of the first few: which order, what it is, its state unless it is the same for all
+    or what is being asked about, and why, unless that is `reason`."""
     rank = {state: n for n, state in enumerate(_FIRST)}
     every = sorted(enumerate(lines, 1), key=lambda one: (rank.get(one[1].state, len(rank)), one[0]))
     few = sorted(every[:LINES_SHOWN], key=lambda one: one[0])
     differ = len(counts(lines)) > 1
     left = len(lines) - len(few)
-    shown = [_line(number, line, with_state=differ, reason=reason) for number, line in few]
+    shown = [
+        _line(number, line, with_state=differ and line.state is not State.PENDING, reason=reason)
+        for number, line in few
+    ]
     return "\n".join([*shown, *([f"and {left} {rest}"] if left else [])])
 
 
 def _line(number: int, line: Request, *, with_state: bool, reason: str) -> str:
     held = " (on hold)" if line.state is State.APPROVED and line.held else ""
-    known = literal(line.order.known_as, 50) if line.order and line.order.known_as else ""
     state = f"*{in_words(line)}*{held}" if with_state else held.strip()
     own = "" if line.reason == reason else f"because: {literal(line.reason, 60)}"
-    return " ".join(filter(None, [f"{number}.", code(line.reference, 60), known, state, own]))
+    return " ".join(filter(None, [f"{number}.", code(line.reference, 60), _what_it_is(line), state, own]))
+
+
+def _what_it_is(line: Request) -> str:
+    """What tells one order from another: its name, or else the first fact about it."""
+    if line.order is None:
+        return ""
+    first = line.order.facts[0][1] if line.order.facts else ""
+    return literal(line.order.known_as or first, 40)
 
 
 def not_as_wished(lines: Sequence[Request], most: int) -> list[str]:
@@ -97,9 +107,9 @@ def not_as_wished(lines: Sequence[Request], most: int) -> list[str]:
         told.append(f"• {left} more of this kind in *Details*")
     for state in _TOGETHER:
         if which := [line for line in lines if line.state is state]:
-            told.append(f"• {capital(word(state))}: {listing([code(line.reference, 60) for line in which])}.")
-            told.append(_who_said(which[0]))
-    return [one for one in told if one]
+            names = listing([code(line.reference, 60) for line in which])
+            told.append(f"• {capital(word(state))}{_by(which[0])}: {names}.")
+    return told
 
 
 def _why(line: Request) -> str:
@@ -108,9 +118,9 @@ def _why(line: Request) -> str:
     return line.order.detail or line.order.status if line.order else ""
 
 
-def _who_said(line: Request) -> str:
-    by = mention(line.decided_by.user) if line.decided_by else ""
-    return f"{by} said:\n{quote(line.decision)}" if by and line.decision else ""
+def _by(line: Request) -> str:
+    by = f" by {mention(line.decided_by.user)}" if line.decided_by else ""
+    return f"{by} (“{literal(line.decision, 300)}”)" if line.decision else by
 
 
 def whole(lines: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
     @app.action(ids.SEVERAL)
     async def switch(ack: AsyncAck, body: dict[str, Any]) -> None:
-        """From one order to a list of them, or back; what was typed is kept as far as there is room for it."""
+        """From one order to a list of them, or back; what there is room for is kept."""
         typed = forms.read_request_form(body.get("view") or {})
         first = next((line.reference for line in read_lines(typed.lines)), typed.reference)
         changed = replace(typed, several=not typed.several, lines=typed.reference, reference=first, seen="")

@@ -1,0 +1,173 @@
+"""What people do with several orders at once besides approving them: ask, look, ask again, find, stop."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.batches import batch_digest
+from bot.batching import View
+from bot.model import State, digest
+from sandbox.vendors.vendor import Fault
+from tests.bot.stores import opened
+from tests.conftest import World
+from tests.past_the_bot import rows
+from tests.test_batches import asked, denied, new_orders
+from tests.test_home import home_reads
+
+
+@pytest.fixture
+def transport() -> str:
+    """Both ways in are tried in `test_batches.py`."""
+    return "http"
+
+
+async def identity_of(world: World, who: str = "alice") -> str:
+    person = world.person(who)
+    await person.command("/cancel-order", "mine")
+    told = await world.said(who, "Your requests")
+    return told.readable.rsplit("request ", 1)[1][:8]
+
+
+def list_in(world: World) -> View:
+    """The only list there is, as it is stored."""
+    with opened(world.database, None) as store:
+        return store.read_now(lambda unit: next((one, unit.lines_of(one)) for one in unit.batches()))
+
+
+async def test_a_question_calls_the_requester_and_decides_nothing(world: World) -> None:
+    card = await asked(world, "\n".join(new_orders(world, 2)))
+    bob, alice = world.person("bob"), world.person("alice")
+    await bob.click(world.card(card), "Ask a question")
+    form = await bob.modal()
+    assert "asks to cancel 2 orders at DigiCert" in form.readable
+    form.fill({"Question": "Which one is the twin?"})
+    assert (await form.submit()).ok
+    told = await world.reads_in_thread(card, "Which one is the twin?")
+    assert told.readable.startswith("@Alice, @Bob asks")
+    await alice.click(world.card(card), "Ask a question")
+    await world.said("alice", "This is your own request")
+    await world.approve("bob", card)
+    await world.reads(card, "1 of 2 approvals")
+
+
+async def test_what_was_denied_can_be_asked_for_again_with_one_click(world: World) -> None:
+    orders = new_orders(world, 3)
+    typed = f'{orders[0]},"its address, too"\n{orders[1]}\n{orders[2]}'
+    card = await asked(world, typed)
+    await denied(world, "bob", card, "not before Monday")
+    await world.reads(card, "Outcome: 3 denied")
+    alice = world.person("alice")
+    await alice.click(world.card(card), "Ask again")
+    form = await alice.modal()
+    assert form.values["Order ID, one per line"] == typed
+    assert form.values["Reason"] == "all ordered twice"
+    await form.submit()
+    await world.workspace.wait_until(lambda: "Asked for before" in form.readable)
+    assert (await form.submit()).ok
+    await world.workspace.wait_until(lambda: len(world.cards) == 2)
+    await world.reads(world.cards[1], "This cancels 3 orders")
+
+
+async def test_it_waits_in_the_home_of_whoever_may_approve_and_works_there(world: World) -> None:
+    await world.person("bob").open_home()
+    await home_reads(world, "bob", "Nothing waits for your decision")
+    orders = new_orders(world, 3)
+    card = await asked(world, "\n".join(orders))
+    home = await home_reads(world, "bob", "3 orders at DigiCert: 0 of 2 approvals")
+    await home.click("Approve cancellation")
+    await world.reads(card, "1 of 2 approvals")
+    await home_reads(world, "bob", "Nothing waits for your decision")
+    await world.person("alice").open_home()
+    mine = await home_reads(world, "alice", "3 orders at DigiCert: 3 waiting for approval")
+    assert "Approve cancellation" not in mine.buttons
+    await world.approve("carol", card)
+    await world.reads(card, "Outcome: 3 cancelled")
+    await home_reads(world, "alice", "3 orders at DigiCert: 3 cancelled")
+    assert sorted(world.vendor("digicert").sends) == sorted(orders)
+
+
+async def test_the_lists_have_it_once_and_not_each_order(world: World) -> None:
+    card = await asked(world, "\n".join(new_orders(world, 3)))
+    dan = world.person("dan")
+    await dan.command("/cancel-order", "pending")
+    told = await world.said("dan", "Waiting for people")
+    assert told.readable.count("•") == 1
+    assert "3 orders at DigiCert: 3 waiting for approval" in told.readable
+    identity = await identity_of(world)
+    await dan.command("/cancel-order", "history digicert")
+    assert "None." in (await world.said("dan", "Requests that ended")).readable
+    await world.person("alice").command("/cancel-order", f"withdraw {identity}")
+    await world.reads(card, "Outcome: 3 withdrawn")
+    for narrowed in ("history", "history digicert", "history U0ALICE"):
+        await dan.command("/cancel-order", narrowed)
+        told = await world.said("dan", "3 withdrawn")
+        assert "3 orders at DigiCert: 3 withdrawn" in told.readable
+    for other in ("history payvalida", "history me"):
+        await dan.command("/cancel-order", other)
+        await world.workspace.wait_until(
+            lambda: world.person("dan").ephemerals()[-1].readable.endswith("None.")
+        )
+
+
+async def test_an_order_that_needs_a_person_is_found_by_itself(world: World) -> None:
+    vendor = world.vendor("tradernet")
+    card = await asked(world, vendor.samples["stuck"], "tradernet")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "1 needs a person", 30)
+    await world.person("dan").command("/cancel-order", "pending")
+    told = await world.said("dan", "Waiting for people")
+    assert f"order ID {vendor.samples['stuck']}: needs a person" in told.readable
+
+
+async def test_one_order_can_be_taken_off_the_list_before_it_is_approved(world: World) -> None:
+    orders, vendor = new_orders(world, 3), world.vendor("digicert")
+    card = await asked(world, "\n".join(orders))
+    alice = world.person("alice")
+    ((line,),) = rows(
+        world.database,
+        "SELECT id FROM request WHERE id IN (SELECT request_id FROM line WHERE number = 2)",
+    )
+    await alice.command("/cancel-order", f"withdraw {line}")
+    await world.reads(card, "This cancels 2 orders")
+    await world.reads_in_thread(card, f"DigiCert order ID {orders[1]} is off the list. Outcome: withdrawn.")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "Outcome: 2 cancelled and 1 withdrawn")
+    assert sorted(vendor.sends) == [orders[0], orders[2]]
+
+
+async def test_two_people_cannot_approve_one_order_of_a_list_by_a_forged_button(world: World) -> None:
+    """What each order of it is, and the digest it would have alone, are no secrets."""
+    card = await asked(world, "\n".join(new_orders(world, 2)))
+    batch, (line, _) = list_in(world)
+    whole = batch_digest(batch, [line])
+    for who in ("bob", "carol"):
+        for action, value in (
+            ("approve", f"{line.id}:{digest(line)}"),
+            ("approve", f"{batch.id}:{digest(line)}"),
+            ("batch_approve", f"{line.id}:{whole}"),
+            ("batch_approve", f"{batch.id}:{whole}"),
+            ("batch_approve", f"{batch.id}:{digest(line)}"),
+            ("batch_approve", batch.id),
+        ):
+            now = world.card(card)
+            block = next(block for block in now.blocks if block["block_id"] == "buttons")
+            element = {**block["elements"][0], "action_id": action, "value": value}
+            await world.person(who).act(now, block, element)
+    _, lines = list_in(world)
+    assert [line.approvals for line in lines] == [(), ()]
+    assert [line.state for line in lines] == [State.PENDING] * 2
+    assert world.vendor("digicert").sends == []
+
+
+async def test_an_unknown_outcome_is_told_while_it_is_checked_and_the_rest_goes_on(world: World) -> None:
+    orders, vendor = new_orders(world, 3), world.vendor("digicert")
+    card = await asked(world, "\n".join(orders))
+    vendor.fail_next(Fault.LOSE_ANSWER)
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "2 of 3 done")
+    await world.reads(card, "1 outcome unknown, checking and 2 cancelled")
+    await world.reads(card, "Outcome: 3 cancelled")
+    assert sorted(vendor.sends) == sorted(orders)
