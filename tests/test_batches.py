@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from sandbox.slack.forms import SubmitResult
 from sandbox.slack.model import Message
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 from tests.test_asynchronous import Clock, later
+
+# What does not depend on the way in, or on the database, is tried once.
+over_http = pytest.mark.parametrize("transport", ["http"])
+over_a_socket = pytest.mark.parametrize("transport", ["socket"])
 
 
 async def sent(world: World, lines: str, provider: str = "digicert", who: str = "alice") -> SubmitResult:
@@ -71,6 +77,7 @@ async def test_a_pasted_list_is_one_card_two_approvals_and_one_cancel_for_each_o
     assert len(world.cards) == 1
 
 
+@over_a_socket
 async def test_what_cannot_be_cancelled_is_left_out_and_said(world: World) -> None:
     vendor = world.vendor("digicert")
     orders = [vendor.samples["cancellable"], vendor.samples["too_late"], vendor.samples["cancelled"]]
@@ -84,6 +91,7 @@ async def test_what_cannot_be_cancelled_is_left_out_and_said(world: World) -> No
     assert vendor.sends == [orders[0]]
 
 
+@over_http
 async def test_a_failure_of_one_is_told_as_such_and_does_not_stop_the_others(world: World) -> None:
     orders, vendor = new_orders(world, 4), world.vendor("digicert")
     card = await asked(world, "\n".join(orders))
@@ -97,6 +105,7 @@ async def test_a_failure_of_one_is_told_as_such_and_does_not_stop_the_others(wor
     assert f"{refused}: refused by the provider." in world.card(card).readable
 
 
+@over_http
 async def test_a_lost_answer_is_looked_up_for_that_order_alone_and_sent_once(world: World) -> None:
     orders, vendor = new_orders(world, 3), world.vendor("digicert")
     card = await asked(world, "\n".join(orders))
@@ -125,6 +134,7 @@ async def test_an_order_that_changed_after_the_approvals_waits_alone_for_new_one
     assert vendor.sends.count(orders[1]) == 1
 
 
+@over_a_socket
 async def test_a_click_on_a_card_that_shows_something_else_does_not_count(world: World) -> None:
     orders, vendor = new_orders(world, 2), world.vendor("digicert")
     card = await asked(world, "\n".join(orders))
@@ -138,6 +148,7 @@ async def test_a_click_on_a_card_that_shows_something_else_does_not_count(world:
     assert "0 of 2 approvals" in world.card(card).readable
 
 
+@over_a_socket
 async def test_one_denial_ends_all_of_them(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 3)))
     await world.approve("bob", card)
@@ -148,6 +159,7 @@ async def test_one_denial_ends_all_of_them(world: World) -> None:
     assert world.decisions(card) == []
 
 
+@over_http
 async def test_the_requester_cannot_approve_and_can_withdraw(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 3)))
     await world.approve("alice", card)
@@ -158,6 +170,7 @@ async def test_the_requester_cannot_approve_and_can_withdraw(world: World) -> No
     await world.reads(card, "Outcome: 3 withdrawn")
 
 
+@over_a_socket
 async def test_an_approval_can_be_taken_back_from_all_of_them(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 3)))
     await world.approve("bob", card)
@@ -169,6 +182,7 @@ async def test_an_approval_can_be_taken_back_from_all_of_them(world: World) -> N
     assert world.vendor("digicert").sends == []
 
 
+@over_http
 async def test_a_second_click_of_one_person_is_no_second_approval(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 2)))
     for _ in range(2):
@@ -178,6 +192,7 @@ async def test_a_second_click_of_one_person_is_no_second_approval(world: World) 
     assert world.vendor("digicert").sends == []
 
 
+@over_a_socket
 async def test_somebody_who_is_not_on_call_cannot_approve_a_list(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 2)))
     await world.approve("gina", card)
@@ -185,6 +200,7 @@ async def test_somebody_who_is_not_on_call_cannot_approve_a_list(world: World) -
     assert "0 of 2 approvals" in world.card(card).readable
 
 
+@over_http
 async def test_what_needs_a_person_gets_a_card_of_its_own(world: World) -> None:
     vendor = world.vendor("tradernet")
     orders = [vendor.samples["stuck"], vendor.samples["cancellable"]]
@@ -198,6 +214,7 @@ async def test_what_needs_a_person_gets_a_card_of_its_own(world: World) -> None:
     assert sorted(vendor.sends) == sorted(orders)
 
 
+@over_a_socket
 async def test_every_wrong_line_is_named_and_nothing_is_asked(world: World) -> None:
     order = world.vendor("digicert").samples["cancellable"]
     done = await sent(world, f"{order}\n\nabc\n{order}")
@@ -207,6 +224,7 @@ async def test_every_wrong_line_is_named_and_nothing_is_asked(world: World) -> N
     assert world.cards == []
 
 
+@over_http
 async def test_an_order_in_another_open_request_is_refused_by_name(world: World) -> None:
     order, other = world.vendor("digicert").samples["cancellable"], world.vendor("digicert").new_order()
     await world.asked("alice", "digicert", order)
@@ -216,11 +234,13 @@ async def test_an_order_in_another_open_request_is_refused_by_name(world: World)
     assert len(world.cards) == 1
 
 
+@over_a_socket
 async def test_more_than_two_hundred_are_refused(world: World) -> None:
     done = await sent(world, "\n".join(str(1000 + n) for n in range(201)))
     assert "These are 201 orders" in str(done.errors)
 
 
+@over_http
 async def test_an_order_that_was_denied_before_is_told_first(world: World) -> None:
     orders = new_orders(world, 2)
     await denied(world, "bob", await asked(world, orders[0]), "no")
@@ -234,6 +254,7 @@ async def test_an_order_that_was_denied_before_is_told_first(world: World) -> No
     await world.workspace.wait_until(lambda: len(world.cards) == 2)
 
 
+@over_a_socket
 async def test_a_csv_gives_each_order_a_reason_of_its_own(world: World) -> None:
     orders = new_orders(world, 2)
     card = await asked(world, f'reference,reason\n{orders[0]},"wrong name, twice"\n{orders[1]}')
@@ -244,6 +265,7 @@ async def test_a_csv_gives_each_order_a_reason_of_its_own(world: World) -> None:
     assert shown.count("Because:") == 1
 
 
+@over_http
 async def test_the_details_have_every_order_page_by_page(world: World) -> None:
     orders = new_orders(world, 45)
     card = await asked(world, "\n".join(orders))
@@ -260,6 +282,7 @@ async def test_the_details_have_every_order_page_by_page(world: World) -> None:
     assert all(f"order ID {order}" in seen for order in orders)
 
 
+@over_a_socket
 async def test_a_list_is_found_by_its_id_and_among_ones_own(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 3)))
     alice = world.person("alice")
@@ -272,6 +295,7 @@ async def test_a_list_is_found_by_its_id_and_among_ones_own(world: World) -> Non
     await world.reads(card, "Outcome: 3 withdrawn")
 
 
+@over_http
 async def test_a_list_that_nobody_decides_on_is_reminded_of_and_expires_as_one(quiet_world: World) -> None:
     world, clock = quiet_world, Clock()
     await world.start_bot(clock=clock, REQUEST_TTL="12h", REMIND_AFTER="1h")

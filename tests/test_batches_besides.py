@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bot.batches import batch_digest
 from bot.batching import View
 from bot.model import State, digest
+from bot.store.chain import Head
 from sandbox.vendors.vendor import Fault
 from tests.bot.stores import opened
+from tests.bot.test_cli import run
 from tests.conftest import World
 from tests.past_the_bot import rows
 from tests.test_batches import asked, denied, new_orders
@@ -171,3 +175,39 @@ async def test_an_unknown_outcome_is_told_while_it_is_checked_and_the_rest_goes_
     await world.reads(card, "1 outcome unknown, checking and 2 cancelled")
     await world.reads(card, "Outcome: 3 cancelled")
     assert sorted(vendor.sends) == sorted(orders)
+
+
+async def test_the_command_line_shows_the_list_with_each_order(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = new_orders(world, 3)
+    await asked(world, "\n".join(orders))
+    batch, lines = list_in(world)
+    monkeypatch.setenv("DATABASE_URL", world.database)
+    code, out, _ = run(capsys, "requests", "show", batch.short_id)
+    assert code == 0
+    assert f"Request    {batch.id}\nOrders     3 at digicert\nOutcome    3 waiting for approval" in out
+    assert all(f"{line.short_id}  " in out and line.reference in out for line in lines)
+    told = json.loads(run(capsys, "requests", "show", batch.short_id, "--json")[1])
+    assert told["digest"] == batch_digest(batch, lines)
+    assert [line["reference"] for line in told["lines"]] == orders
+    code, out, _ = run(capsys, "requests", "list")
+    assert [row.endswith(f"(in {batch.short_id})") for row in out.splitlines()] == [True] * 3
+    code, out, _ = run(capsys, "requests", "show", lines[0].short_id)
+    assert f"Together   in {batch.id}" in out
+
+
+async def test_history_and_digests_hold_after_a_list_was_carried_out(world: World) -> None:
+    card = await asked(world, "\n".join(new_orders(world, 3)))
+    whole = batch_digest(*list_in(world))
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "Outcome: 3 cancelled")
+    batch, lines = list_in(world)
+    assert [{approval.whole for approval in line.approvals} for line in lines] == [{whole}] * 3
+    assert batch_digest(batch, lines) == whole
+    with opened(world.database, None) as store:
+        store.read_now(lambda unit: unit.verify(Head()))
+        store.read_now(lambda unit: unit.prove_batch(batch))
+        for line in lines:
+            store.read_now(lambda unit, line=line: unit.prove(line))  # type: ignore[misc]
