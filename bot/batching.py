@@ -7,20 +7,19 @@ card, no reminders and no messages of its own.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot import agenda, announce, batches, typed
 from bot.accounts import Account
 from bot.agenda import Kind
+from bot.batch_asks import BatchAsk, check_list, complain, line_of, named, not_again
+from bot.batch_views import BatchViews, View
 from bot.batches import (
     LEFT_TO_PEOPLE,
-    LINES_AT_MOST,
     Batch,
     BatchAttemptRefused,
     BatchDecided,
@@ -37,71 +36,22 @@ from bot.batches import (
 from bot.blocks import batch_notices as said
 from bot.blocks.cards import Message
 from bot.blocks.text import section
-from bot.errors import BadForm, Refused
-from bot.model import BEFORE_PERMIT, Event, Person, Request, Requested, State, Verdict, reference_key
-from bot.store import Store, Unit
+from bot.errors import Refused
+from bot.model import BEFORE_PERMIT, Event, Person, Request, State, Verdict, reference_key
+from bot.store import Unit
 from bot.workflow import (
-    A_DAY_PER_ORDER,
     ALREADY,
     OPEN_PER_REQUESTER,
-    PAGE,
-    TELL_FOR,
-    WORTH_KNOWING,
     Ask,
     Click,
-    Workflow,
     same_card,
-    shown,
 )
-from providers.contract import Facts
 
-PROBLEMS_TOLD = 8
-"""Lines that are named when a list cannot be taken."""
 SOON = timedelta(seconds=1)
 
-View = tuple[Batch, list[Request]]
-"""A batch and its lines as they are now."""
 
-
-@dataclass(frozen=True, slots=True)
-class Views:
-    """Some of a list, as it is shown at once."""
-
-    shown: Sequence[View]
-    has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BatchAsk:
-    """What somebody typed into the form for several orders."""
-
-    provider: str
-    text: str
-    """One order a line."""
-    reason: str
-    origin: str = ""
-    account: str = ""
-    seen: str = ""
-    """Stands for the earlier requests that the person was told about."""
-
-
-class SomeAskedBefore(Refused):
-    """Some of the orders were asked for before. Whoever has been told may ask all the same."""
-
-    def __init__(self, seen: str, advice: str) -> None:
-        super().__init__("asked_before", advice)
-        self.seen = seen
-
-
-class Batches:
+class Batches(BatchViews):
     """What people and the worker can make happen to several requests at once."""
-
-    def __init__(self, workflow: Workflow, store: Store) -> None:
-        self._workflow = workflow
-        self._store = store
-
-    def facts(self, batch: Batch) -> Facts:
-        return self._workflow.facts_of(batch.asked.provider)
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -113,7 +63,7 @@ class Batches:
         """
         account = self._workflow.chosen(Ask(ask.provider, "", ask.reason, account=ask.account))
         lines = read_lines(ask.text)
-        _check(account, lines, ask.reason)
+        check_list(account, lines, ask.reason)
         self._workflow.may_ask(by)
         self._workflow.can_be_approved(account, by)
         batch_id = secrets.token_hex(16)
@@ -126,7 +76,7 @@ class Batches:
             batch = Batch(batch_id, unit.now, self._asked(unit, account, ask, by, request_ids))
             unit.begin_batch(batch)
             first = [
-                (request_id, _line_of(batch, line, account), line.reference)
+                (request_id, line_of(batch, line, account), line.reference)
                 for request_id, line in zip(request_ids, lines, strict=True)
             ]
             begun = unit.begin_all(first)
@@ -164,13 +114,13 @@ class Batches:
         by_key = {reference_key(account.facts.name, account.provider.account, t.reference): t for t in lines}
         taken = unit.open_requests_among(list(by_key))
         if taken:
-            _complain(
-                f"{_named(by_key[key], account.facts)} is being dealt with already in request {one.short_id}."
+            complain(
+                f"{named(by_key[key], account.facts)} is being dealt with already in request {one.short_id}."
                 for key, one in taken.items()
             )
         if unit.open_requests_of(str(by)) >= OPEN_PER_REQUESTER:
             raise Refused("too_many", "You have too many open requests. Wait for some, or withdraw some.")
-        _not_again(unit, by_key, account.facts, ask.seen)
+        not_again(unit, by_key, account.facts, ask.seen)
 
     def _agree_on_times(self, unit: Unit, batch: Batch) -> None:
         asked, warned_at = batch.asked, agenda.last_call_of(batch.created_at, batch.asked.expires_at)
@@ -258,47 +208,6 @@ class Batches:
             return batch, lines
 
         return await self._store.read(look)
-
-    async def see(self, batch_id: str, by: Person) -> View:
-        batch, lines = await self._store.read(lambda unit: self._load(unit, batch_id))
-        if by.team != batch.asked.team:
-            raise Refused("outsider", "Only members of the workspace that runs this bot can see the details.")
-        return batch, lines
-
-    async def find(self, prefix: str) -> View | None:
-        """The only batch whose ID begins with `prefix`; None when none or several do."""
-        wanted = prefix.strip().lower().lstrip("#")
-        if not 4 <= len(wanted) <= 32 or set(wanted) - set("0123456789abcdef"):
-            return None
-
-        def look(unit: Unit) -> View | None:
-            found = unit.find_batches(wanted)
-            return (found[0], unit.lines_of(found[0])) if len(found) == 1 else None
-
-        return await self._store.read(look)
-
-    async def mine(self, by: Person, page: int = 1) -> Views:
-        """Those that somebody asked for, the newest first."""
-        return await self._page(page, requester=str(by))
-
-    async def pending(self, page: int = 1) -> Views:
-        """Those with an order that waits for people, the oldest first."""
-        states = [State.PENDING.value, State.APPROVED.value]
-        return await self._page(page, states=states, is_open=True, oldest_first=True)
-
-    async def history(self, provider: str = "", by: Person | None = None, page: int = 1) -> Views:
-        """Those that are done, the newest first; of one provider or of one requester, if given."""
-        return await self._page(
-            page, is_open=False, requester=str(by) if by else None, provider=provider or None
-        )
-
-    async def _page(self, number: int, **which: Any) -> Views:
-        def read(unit: Unit) -> list[View]:
-            found = unit.batches(**which, limit=PAGE + 1, skip=(number - 1) * PAGE)
-            return [(batch, unit.lines_of(batch)) for batch in found]
-
-        found = await self._store.read(read)
-        return Views(found[:PAGE], has_more=len(found) > PAGE)
 
     async def _decide(
         self,
@@ -461,114 +370,12 @@ class Batches:
     def _by_name(self, lines: Sequence[Request]) -> list[Request]:
         return [self._workflow.by_name(line) for line in lines]
 
-    def _load(self, unit: Unit, batch_id: str) -> View:
-        batch = self._present(unit, batch_id)
-        return batch, unit.lines_of(batch)
-
-    def _present(self, unit: Unit, batch_id: str) -> Batch:
-        batch = unit.batch(batch_id)
-        if batch is None:
-            raise Refused("no_such_request", "This request is not known here. It may belong to another bot.")
-        return batch
-
 
 def _raised(result: Batch | Refused) -> Batch:
     """After the commit: that somebody was refused is in the history by now."""
     if isinstance(result, Refused):
         raise result
     return result
-
-
-# --- checking a list --------------------------------------------------------------------------------
-
-
-def _check(account: Account, lines: Sequence[Typed], reason: str) -> None:
-    """Raises `BadForm`, which names the lines."""
-    if problem := typed.complaint("reason", reason):
-        raise BadForm({"reason": problem})
-    if not lines:
-        raise BadForm({"reference": "Give at least one order, one per line."})
-    if len(lines) > LINES_AT_MOST:
-        raise BadForm(
-            {"reference": f"These are {len(lines)} orders. Ask for {LINES_AT_MOST} at most at once."}
-        )
-    facts = account.facts
-    problems = [problem for line in lines if (problem := _wrong_with(line, facts))]
-    first: dict[str, int] = {}
-    for line in lines:
-        if (number := first.setdefault(line.reference, line.number)) != line.number:
-            problems.append(f"Lines {number} and {line.number} are the same order.")
-    if facts.reference_is_secret:
-        reasons = [reason, *(line.reason for line in lines)]
-        if any(line.reference in one for line in lines for one in reasons if line.reference):
-            problems.append(typed.reveals("reason"))
-    if problems:
-        _complain(problems)
-
-
-def _wrong_with(line: Typed, facts: Facts) -> str:
-    if len(line.reference) > 512 or not facts.reference.fullmatch(line.reference):
-        form = facts.reference_form.rstrip(".")
-        return f"Line {line.number} cannot be right: a {facts.label} {facts.reference_label} is {form}."
-    problem = typed.complaint("reason", line.reason) if line.reason else ""
-    return f"Line {line.number}: {problem}" if problem else ""
-
-
-def _complain(problems: Any) -> None:
-    told = list(problems)
-    left = len(told) - PROBLEMS_TOLD
-    more = [f"And {left} more problems."] if left > 0 else []
-    raise BadForm({"reference": " ".join([*told[:PROBLEMS_TOLD], *more])})
-
-
-def _named(line: Typed, facts: Facts) -> str:
-    """A line in a complaint about it; a secret is not repeated."""
-    return f"Line {line.number}" if facts.reference_is_secret else f"Line {line.number} ({line.reference})"
-
-
-def _not_again(unit: Unit, by_key: dict[str, Typed], facts: Facts, seen: str) -> None:
-    """What became of earlier requests for these orders is said before approvers are asked once more."""
-    often, before = [], []
-    every = unit.requests_among(list(by_key), since=unit.now - TELL_FOR)
-    for key, line in by_key.items():
-        earlier = [one for one in every if one.reference_key == key]
-        if sum(one.created_at > unit.now - timedelta(days=1) for one in earlier) >= A_DAY_PER_ORDER:
-            often.append(f"{_named(line, facts)} has been asked for too often within a day.")
-        if told := next((one for one in earlier if one.state in WORTH_KNOWING), None):
-            before.append((line, told))
-    if often:
-        _complain(often)
-    mark = hashlib.sha256("".join(one.id for _, one in before).encode()).hexdigest()[:16]
-    if before and mark != seen:
-        told_of = [
-            f"{_named(line, facts)}: {one.state.value.replace('_', ' ')} in request {one.short_id}."
-            for line, one in before[:PROBLEMS_TOLD]
-        ]
-        left = len(before) - len(told_of)
-        told_of += [f"And {left} more."] if left > 0 else []
-        raise SomeAskedBefore(mark, f"Asked for before: {' '.join(told_of)}")
-
-
-def _line_of(batch: Batch, line: Typed, account: Account) -> Requested:
-    asked = batch.asked
-    key = reference_key(asked.provider, asked.account, line.reference)
-    return Requested(
-        team=asked.team,
-        channel=asked.channel,
-        provider=asked.provider,
-        account=asked.account,
-        reference=shown(line.reference, key, account.facts),
-        reference_key=key,
-        requester=asked.requester,
-        reason=line.reason or asked.reason,
-        quorum=asked.quorum,
-        approvers=asked.approvers,
-        expires_at=asked.expires_at,
-        account_name=asked.account_name,
-        escalation=asked.escalation,
-        escalate_at=asked.escalate_at,
-        batch=batch.id,
-    )
 
 
 # --- what is owed -----------------------------------------------------------------------------------

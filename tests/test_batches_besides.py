@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from bot.batch_views import View
 from bot.batches import batch_digest
-from bot.batching import View
 from bot.model import State, digest
 from bot.store.chain import Head
 from sandbox.vendors.vendor import Fault

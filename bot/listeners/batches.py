@@ -9,8 +9,8 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.batch_asks import BatchAsk, SomeAskedBefore
 from bot.batches import Batch, read_lines, split_lines, write_line
-from bot.batching import BatchAsk, SomeAskedBefore
 from bot.blocks import forms, ids
 from bot.blocks.batch_details import batch_deny_form, batch_details, batch_question_form
 from bot.blocks.cards import CALLED_OFF

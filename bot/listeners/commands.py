@@ -11,7 +11,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import asking
 from bot.asking import Meant
-from bot.batching import Views
+from bot.batch_views import Views
 from bot.blocks import forms, ids, notices
 from bot.blocks.batch_notices import batch_line, batch_status
 from bot.blocks.text import literal
