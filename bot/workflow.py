@@ -15,7 +15,7 @@ from typing import Any
 
 from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
-from bot.batches import Batch
+from bot.batches import LEFT_TO_PEOPLE, Batch
 from bot.directory import Directory
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate, Refused
 from bot.model import (
@@ -622,6 +622,8 @@ def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
 
 def same_card(unit: Unit, request: Request | Batch, click: Click) -> None:
     """A click counts only on the card itself, where it was posted."""
+    if isinstance(request, Request) and request.batch and request.state not in LEFT_TO_PEOPLE:
+        raise Refused("not_the_card", "This order is decided on together with others, on their common card.")
     card = unit.card(request.id)
     if click.at_home:
         return  # nobody else sees it, and Slack vouches for whose it is

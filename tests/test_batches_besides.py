@@ -161,6 +161,7 @@ async def test_two_people_cannot_approve_one_order_of_a_list_by_a_forged_button(
             await world.person(who).act(now, block, element)
     _, lines = list_in(world)
     assert [line.approvals for line in lines] == [(), ()]
+    assert rows(world.database, "SELECT request_id FROM card") == [(batch.id,)]
     assert [line.state for line in lines] == [State.PENDING] * 2
     assert world.vendor("digicert").sends == []
 
