@@ -16,6 +16,7 @@ from tests.bot.test_cli import run
 from tests.conftest import World
 from tests.past_the_bot import rows
 from tests.test_batches import asked, denied, new_orders
+from tests.test_closing import CANCELLED, found
 from tests.test_home import home_reads
 
 
@@ -122,6 +123,12 @@ async def test_an_order_that_needs_a_person_is_found_by_itself(world: World) -> 
     await world.person("dan").command("/cancel-order", "pending")
     told = await world.said("dan", "Waiting for people")
     assert f"order ID {vendor.samples['stuck']}: needs a person" in told.readable
+    await world.reads(world.cards[1], "Now: needs a person")
+    own = await found(world, "bob", world.cards[1], CANCELLED)
+    await world.person("carol").click(own, "Confirm")
+    await world.reads(card, "needs a person, closed: people found it cancelled at the provider")
+    outcomes = [one for one in world.card(card).thread if "Outcome of 1 order" in one.readable]
+    assert len(outcomes) == 1
 
 
 async def test_one_order_can_be_taken_off_the_list_before_it_is_approved(world: World) -> None:
@@ -212,3 +219,29 @@ async def test_history_and_digests_hold_after_a_list_was_carried_out(world: Worl
         store.read_now(lambda unit: unit.prove_batch(batch))
         for line in lines:
             store.read_now(lambda unit, line=line: unit.prove(line))  # type: ignore[misc]
+
+
+async def test_secret_references_are_shown_as_fingerprints_and_not_kept(world: World) -> None:
+    vendor = world.vendor("servertastic")
+    tokens = [vendor.samples["cancellable"], vendor.samples["another"]]
+    alice = world.person("alice")
+    await alice.command("/cancel-order", "servertastic")
+    form = await alice.modal()
+    await form.click("Several at once")
+    box = "Order token or reference, one per line"
+    await world.workspace.wait_until(lambda: box in form.labels)
+    form.fill({box: "\n".join([*tokens, f"{tokens[0]}!"]), "Reason": f"{tokens[1]} came twice"})
+    wrong = " ".join((await form.submit()).errors.values())
+    assert "Line 3 cannot be right" in wrong
+    assert not any(token in wrong for token in tokens)
+    form.fill({box: "\n".join(tokens), "Reason": "came twice"})
+    assert (await form.submit()).ok
+    card = await world.workspace.wait_until(lambda: world.cards[0])
+    await world.reads(card, "This cancels 2 orders")
+    await denied(world, "bob", card, "no")
+    await world.reads(card, "Outcome: 2 denied")
+    await alice.click(world.card(card), "Ask again")
+    again = await alice.modal()
+    assert "The references of 2 orders are secrets and are not kept" in again.readable
+    assert not any(token in str(again.blocks) + world.workspace.transcript() for token in tokens)
+    assert rows(world.database, "SELECT value FROM reference") == []

@@ -155,7 +155,7 @@ def help_text(enabled: Sequence[Facts]) -> str:
     ]
     lines = [
         "*Cancel an order for good.* Nothing is sent before other people have approved.",
-        f"• {code(COMMAND)}: open the form",
+        f"• {code(COMMAND)}: open the form; *Several at once* there takes a list of orders",
         f"• {code(f'{COMMAND} <provider> <reference> [reason]')}: open the form filled in",
         *verbs,
         "*Providers*",
