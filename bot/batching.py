@@ -37,7 +37,7 @@ from bot.blocks import batch_notices as said
 from bot.blocks.cards import Message
 from bot.blocks.text import section
 from bot.errors import Refused
-from bot.model import BEFORE_PERMIT, Event, Person, Request, State, Verdict, reference_key
+from bot.model import BEFORE_PERMIT, Denied, Event, Person, Request, State, Verdict, Withdrawn, reference_key
 from bot.store import Unit
 from bot.workflow import (
     ALREADY,
@@ -281,7 +281,7 @@ class Batches(BatchViews):
             line = self._workflow.by_name(after)
             _owe(unit, _reply(batch, said.batch_again(batch, line, self.facts(batch))))
             self._remind_later(unit, batch)
-        if after.decided_by:
+        if any(isinstance(event, Denied | Withdrawn) for event in events):
             _owe(unit, _reply(batch, said.batch_left(after, events, self.facts(batch))))
         self._end_if_done(unit, batch)
 
