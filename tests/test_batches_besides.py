@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -15,9 +16,11 @@ from tests.bot.stores import opened
 from tests.bot.test_cli import run
 from tests.conftest import World
 from tests.past_the_bot import rows
+from tests.test_asynchronous import Clock, later
 from tests.test_batches import asked, denied, new_orders
 from tests.test_closing import CANCELLED, found
 from tests.test_home import home_reads
+from tests.test_waiting import HOUR, SECOND_LINE
 
 
 @pytest.fixture
@@ -245,3 +248,22 @@ async def test_secret_references_are_shown_as_fingerprints_and_not_kept(world: W
     assert "The references of 2 orders are secrets and are not kept" in again.readable
     assert not any(token in str(again.blocks) + world.workspace.transcript() for token in tokens)
     assert rows(world.database, "SELECT value FROM reference") == []
+
+
+async def test_a_second_line_is_called_about_the_list_once_and_may_decide_from_then_on(
+    quiet_world: World,
+) -> None:
+    world, clock = quiet_world, Clock()
+    world.workspace.set_group("S0ONCALL", ["U0BOB", "U0CAROL"])
+    await world.start_bot(clock=clock, **SECOND_LINE)
+    card = await asked(world, "\n".join(new_orders(world, 2)))
+    await world.approve("dan", card)
+    await world.said("dan", "not on the list of approvers")
+    await later(world, clock, 2 * HOUR)
+    await world.reads_in_thread(card, "2 orders still wait for approval. From now on you may approve or deny")
+    await world.reads(card, "@Dan may decide too.")
+    clock.ahead = timedelta(0)  # nothing is sent by a clock that is wrong
+    await world.approve("dan", card)
+    await world.reads(card, "1 of 2 approvals")
+    await world.approve("bob", card)
+    await world.reads(card, "Outcome: 2 cancelled")
