@@ -25,6 +25,10 @@ class Kind(StrEnum):
     WARN = "warn"
     """Say that it is about to expire."""
     EXPIRE = "expire"
+    BATCH_REMIND = "batch_remind"
+    BATCH_ESCALATE = "batch_escalate"
+    BATCH_WARN = "batch_warn"
+    BATCH_EXPIRE = "batch_expire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,13 @@ def due(
 def last_call(request: Request) -> datetime:
     """When people are told that a request is about to expire: while there is time to do something, and
     not so early that it is forgotten again."""
-    lives = request.expires_at - request.created_at
-    return request.expires_at - min(max(lives / 6, SHORTEST_WARNING), LONGEST_WARNING)
+    return last_call_of(request.created_at, request.expires_at)
+
+
+def last_call_of(created_at: datetime, expires_at: datetime) -> datetime:
+    """The same for anything that lives that long."""
+    lives = expires_at - created_at
+    return expires_at - min(max(lives / 6, SHORTEST_WARNING), LONGEST_WARNING)
 
 
 def _first_look(request: Request, now: datetime, timing: Timing) -> datetime:

@@ -8,13 +8,16 @@ again.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.announce import OUTCOMES, Kind
+from bot.batches import Batch, is_done
+from bot.blocks.batch_card import batch_card
+from bot.blocks.batch_words import counts
 from bot.blocks.cards import Message, approval_card
 from bot.blocks.text import Block, cut
 from bot.logs import get_logger
@@ -143,6 +146,7 @@ class Delivery:
             )
         )
         if request is None:
+            await self._paint_batch(message, look_first)
             return
         painted = approval_card(request, self.facts[request.provider])
         outcome = _outcome(message, request, head) if request.state in OUTCOMES else None
@@ -155,10 +159,37 @@ class Delivery:
             await self._show(message, request, card, _plain(painted), outcome, look_first)
         await self.note(lambda unit: unit.covered(request_id, last))
 
+    async def _paint_batch(self, message: MessageRow, look_first: bool) -> None:
+        """The same for several orders at once. While they are carried out there is something new all the
+        time: the card shows it about once a second."""
+        batch_id = message.request_id or ""
+        await self.pace.turn(f"progress of {batch_id}")
+        batch, card, last, head = await self.store.read(
+            lambda unit: (
+                _with_lines(unit, batch_id),
+                unit.card(batch_id),
+                unit.last_owed_card(batch_id),
+                str(unit.head()),
+            )
+        )
+        if batch is None:
+            return
+        asked, lines = batch
+        painted = batch_card(asked, lines, self.facts[asked.asked.provider])
+        outcome = _outcome_of_all(message, asked, lines, head)
+        try:
+            await self._show(message, asked, card, painted, outcome, look_first)
+        except SlackProblem as problem:
+            if problem.code not in BAD_PAYLOAD:
+                raise
+            log.error("card_rejected_by_slack", request=batch_id, why=problem.code)
+            await self._show(message, asked, card, _plain(painted), outcome, look_first)
+        await self.note(lambda unit: unit.covered(batch_id, last))
+
     async def _show(
         self,
         message: MessageRow,
-        request: Request,
+        request: Request | Batch,
         card: CardRow | None,
         painted: Message,
         outcome: Mapping[str, Any] | None,
@@ -198,6 +229,9 @@ class Delivery:
         metadata = _marked(message)
         if request is not None and request.state in OUTCOMES and body.get("outcome"):
             metadata = _outcome(message, request, head)
+        elif request is None and body.get("outcome"):
+            batch = await self.store.read(lambda unit: _with_lines(unit, request_id))
+            metadata = (_outcome_of_all(message, *batch, head) if batch else None) or metadata
         await self._say(message.target, body, thread, metadata)
 
     async def _direct(self, message: MessageRow, body: Mapping[str, Any]) -> None:
@@ -310,3 +344,22 @@ def _outcome(message: MessageRow, request: Request, head: str) -> dict[str, Any]
     """What lets an auditor, or a restored database, hold the channel against the history."""
     payload = {"request_id": request.id, "state": request.state.value, "audit_head": head}
     return {"event_type": OUTCOME, "event_payload": payload | {"message": _mark(message)}}
+
+
+def _with_lines(unit: Unit, batch_id: str) -> tuple[Batch, list[Request]] | None:
+    batch = unit.batch(batch_id)
+    return None if batch is None else (batch, unit.lines_of(batch))
+
+
+def _outcome_of_all(
+    message: MessageRow, batch: Batch, lines: Sequence[Request], head: str
+) -> dict[str, Any] | None:
+    """The same for several orders, as soon as one of them was sent: from then on a restored database would
+    lack something. None before that."""
+    found = counts(lines)
+    if not is_done(found) and not any(line.attempts for line in lines):
+        return None
+    state = "executing" if not is_done(found) else next(iter(found)).value if len(found) == 1 else "several"
+    ended = {one.value: [line.short_id for line in lines if line.state is one] for one in found}
+    payload = {"request_id": batch.id, "state": state, "audit_head": head, "message": _mark(message)}
+    return {"event_type": OUTCOME, "event_payload": payload | ({"lines": ended} if is_done(found) else {})}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -80,6 +81,8 @@ class Approval:
     at: datetime
     verified: bool
     """False while the directory could not confirm the person; it does not count until it can."""
+    whole: str = ""
+    """The digest of the whole list, where the order was approved as one line of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,8 @@ class Request:
     escalate_at: datetime | None = None
     escalated: bool = False
     questions: tuple[OpenQuestion, ...] = ()
+    batch: str = ""
+    """The ID of what it was asked for in, together with others; empty where it was asked for alone."""
 
     @property
     def lane(self) -> str:
@@ -198,8 +203,11 @@ class Request:
 
     @property
     def counted(self) -> tuple[Approval, ...]:
-        """The approvals that count towards the quorum."""
-        return tuple(a for a in self.approvals if a.verified)
+        """The approvals that count towards the quorum: confirmed ones, and of a list only those of the
+        same whole list. Two people who approved different lists have not approved together."""
+        verified = [a for a in self.approvals if a.verified]
+        agreed = Counter(a.whole for a in reversed(verified)).most_common(1)  # the latest, if as many
+        return tuple(a for a in verified if a.whole == agreed[0][0])
 
     def approval_of(self, person: Person) -> Approval | None:
         return next((a for a in self.approvals if a.by == person), None)
@@ -225,8 +233,10 @@ def digest(request: Request) -> str:
     order = request.order
     # Left out where there is none: a digest from before there was escalation stays what it was.
     called = {"escalation": [request.escalation, _iso(request.escalate_at)]} if request.escalation else {}
+    together = {"batch": request.batch} if request.batch else {}
     return _sha256(
         called
+        | together
         | {
             "schema": 1,
             "operation": "cancel",
@@ -281,6 +291,8 @@ class Approve:
     verdict: Verdict
     clicked: str = ""
     """Slack's time of the click; empty where it is not known."""
+    whole: str = ""
+    """The digest of the whole list that was clicked; empty where one order was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +463,7 @@ class Requested:
     account_name: str = ""
     escalation: tuple[str, ...] = ()
     escalate_at: datetime | None = None
+    batch: str = ""
     kind: Literal["requested"] = "requested"
 
 
@@ -468,6 +481,8 @@ class Approved:
     digest: str
     verified: bool
     why: str
+    whole: str = ""
+    """The digest of the whole list, where the order was approved as one line of it."""
     kind: Literal["approved"] = "approved"
 
 

@@ -158,7 +158,10 @@ def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
             "not_looked_up", "The order is still being looked up. The card will ask you in a moment."
         )
     _must_be_approver(command.verdict, needs_certainty=False)
-    if request.approval_of(command.by):
+    if bool(request.batch) is not bool(command.whole):
+        raise Refused("not_the_card", "This order is decided on together with others, on their common card.")
+    before = request.approval_of(command.by)
+    if before and before.whole == command.whole:
         return []  # a second click by one person is not a second person
     if command.digest != digest(request):
         raise Refused(
@@ -171,8 +174,9 @@ def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
     if request.state is State.APPROVED and not request.held:
         raise Refused("enough", "Enough people have approved this already; it is about to be cancelled.")
     verified = command.verdict.answer is Eligibility.ELIGIBLE
-    approved = Approved(command.by, command.digest, verified, command.verdict.why)
-    return _with_quorum(request, [approved], now)
+    approved = Approved(command.by, command.digest, verified, command.verdict.why, command.whole)
+    of_another_list = [ApprovalVoided(command.by, "the list changed since")] if before else []
+    return _with_quorum(request, [*of_another_list, approved], now)
 
 
 def _is_older(clicked: str, taken_back: TakenBack | None) -> bool:
@@ -450,6 +454,7 @@ def _begin(event: Requested, at: datetime, request_id: str) -> Request:
         account_name=event.account_name,
         escalation=event.escalation,
         escalate_at=event.escalate_at,
+        batch=event.batch,
         version=1,
     )
 
@@ -458,8 +463,9 @@ def _apply(request: Request, event: Event, at: datetime) -> Request:
     match event:
         case OrderRead(order):
             return _read(request, order)
-        case Approved(by, card, verified, _):
-            return replace(request, approvals=(*request.approvals, Approval(by, card, at, verified)))
+        case Approved(by, card, verified, _, whole):
+            approval = Approval(by, card, at, verified, whole)
+            return replace(request, approvals=(*request.approvals, approval))
         case ApprovalVerified(by, _):
             confirmed = tuple(replace(a, verified=True) if a.by == by else a for a in request.approvals)
             return replace(request, approvals=confirmed)
@@ -515,10 +521,10 @@ def _read(request: Request, order: OrderState) -> Request:
 
 
 def _void(request: Request, by: Person) -> Request:
-    left = tuple(a for a in request.approvals if a.by != by)
-    enough = sum(a.verified for a in left) >= request.quorum
+    left = replace(request, approvals=tuple(a for a in request.approvals if a.by != by))
+    enough = len(left.counted) >= request.quorum
     back = State.PENDING if request.state is State.APPROVED and not enough else request.state
-    return replace(request, approvals=left, state=back)
+    return replace(left, state=back)
 
 
 def _conclude(request: Request, outcome: Outcome) -> Request:

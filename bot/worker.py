@@ -123,6 +123,10 @@ class Worker:
             Kind.ESCALATE: self._escalate,
             Kind.WARN: self._warn,
             Kind.EXPIRE: self._expire,
+            Kind.BATCH_REMIND: self._remind_of_batch,
+            Kind.BATCH_ESCALATE: lambda held: workflow.batches.escalate(held.request_id),
+            Kind.BATCH_WARN: lambda held: workflow.batches.warn(held.request_id),
+            Kind.BATCH_EXPIRE: lambda held: workflow.batches.expire(held.request_id),
         }
 
     def wake(self) -> None:
@@ -356,6 +360,10 @@ class Worker:
         if after.state not in BEFORE_PERMIT:
             return None
         return max(after.expires_at - self._clock(), timedelta(seconds=1))  # the clock was set back
+
+    async def _remind_of_batch(self, held: Held) -> Again:
+        waiting = await self._workflow.batches.remind(held.request_id)
+        return self._workflow.policy.timing.remind_after * 2**held.runs if waiting else None
 
     async def _look_up(self, request: Request, reference: str) -> OrderState:
         provider = self._workflow.account(request).provider

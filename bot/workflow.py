@@ -15,6 +15,7 @@ from typing import Any
 
 from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
+from bot.batches import LEFT_TO_PEOPLE, Batch
 from bot.directory import Directory
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate, Refused
 from bot.model import (
@@ -133,10 +134,16 @@ class Workflow:
         self.policy = policy
         self._directory = directory
         self._verified = Head()
+        from bot.batching import Batches  # it builds on this module
+
+        self.batches = Batches(self, store)
 
     def facts(self, request: Request) -> Facts:
         """The facts of a request's provider, also when it is not configured any more."""
-        return self._facts[request.provider]
+        return self.facts_of(request.provider)
+
+    def facts_of(self, provider: str) -> Facts:
+        return self._facts[provider]
 
     def knows(self, provider: str) -> bool:
         """Whether there is such a provider at all, set up here or not."""
@@ -168,8 +175,8 @@ class Workflow:
         `Refused` when this person may not ask.
         """
         account = self._check_form(ask)
-        self._may_ask(by)
-        self._can_be_approved(account, by)
+        self.may_ask(by)
+        self.can_be_approved(account, by)
         request_id = secrets.token_hex(16)
         facts = account.facts
         key = reference_key(facts.name, account.provider.account, ask.reference)
@@ -184,7 +191,7 @@ class Workflow:
                 channel=account.channel,
                 provider=facts.name,
                 account=account.provider.account,
-                reference=_shown(ask.reference, key, facts),
+                reference=shown(ask.reference, key, facts),
                 reference_key=key,
                 requester=by,
                 reason=ask.reason,
@@ -206,7 +213,7 @@ class Workflow:
         """Count one approval, at once or as soon as the directory has confirmed the person."""
 
         def command(request: Request) -> Command:
-            return Approve(by, click.digest, self._verdict(request, by), click.clicked)
+            return Approve(by, click.digest, self.verdict(request, by), click.clicked)
 
         return await self._decide(click.request_id, by, "approve", command, click)
 
@@ -227,7 +234,7 @@ class Workflow:
 
         def look(unit: Unit) -> Request:
             request = self._present(unit, click.request_id)
-            decide(request, Deny(by, "", self._verdict(request, by)), unit.now)
+            decide(request, Deny(by, "", self.verdict(request, by)), unit.now)
             return request
 
         return await self._store.read(look)
@@ -237,7 +244,7 @@ class Workflow:
 
         def command(request: Request) -> Command:
             _check_words("reason", reason, request, self.facts(request))
-            return Deny(by, reason, self._verdict(request, by))
+            return Deny(by, reason, self.verdict(request, by))
 
         return await self._decide(request_id, by, "deny", command, None)
 
@@ -246,7 +253,7 @@ class Workflow:
 
         def look(unit: Unit) -> Request:
             request = self._present(unit, click.request_id)
-            decide(request, Question(by, "", self._verdict(request, by)), unit.now)
+            decide(request, Question(by, "", self.verdict(request, by)), unit.now)
             return request
 
         return await self._store.read(look)
@@ -256,7 +263,7 @@ class Workflow:
 
         def command(request: Request) -> Command:
             _check_words("question", question, request, self.facts(request))
-            return Question(by, question, self._verdict(request, by))
+            return Question(by, question, self.verdict(request, by))
 
         return await self._decide(request_id, by, "question", command, None)
 
@@ -270,7 +277,7 @@ class Workflow:
         def look(unit: Unit) -> Request:
             request = self._present(unit, click.request_id)
             shown = closing_digest(request)
-            verdict = self._verdict(request, by)
+            verdict = self.verdict(request, by)
             decide(request, ProposeClosing(by, Finding.CANNOT_BE_FOUND_OUT, "", shown, verdict), unit.now)
             return request
 
@@ -286,7 +293,7 @@ class Workflow:
 
         def command(request: Request) -> Command:
             _check_words("evidence", evidence, request, self.facts(request))
-            return ProposeClosing(by, finding, evidence, digest, self._verdict(request, by))
+            return ProposeClosing(by, finding, evidence, digest, self.verdict(request, by))
 
         return await self._decide(request_id, by, "propose closing", command, None)
 
@@ -294,7 +301,7 @@ class Workflow:
         """End the request with what somebody else found, exactly as the clicked card shows it."""
 
         def command(request: Request) -> Command:
-            return ConfirmClosing(by, click.digest, self._verdict(request, by))
+            return ConfirmClosing(by, click.digest, self.verdict(request, by))
 
         return await self._decide(click.request_id, by, "confirm closing", command, click)
 
@@ -302,8 +309,10 @@ class Workflow:
         """Owe somebody whose click did not count the reason, and who can do what they wanted."""
 
         def answer(unit: Unit) -> None:
-            request = unit.request(click.request_id) if click and isinstance(problem, Refused) else None
-            shown = self._by_name(request) if request and request.team == by.team else None
+            request = None
+            if click and isinstance(problem, Refused):
+                request = unit.request(click.request_id) or unit.line_of(click.request_id)
+            shown = self.by_name(request) if request and request.team == by.team else None
             _owe(unit, announce.refusal(channel, by, problem, shown))
 
         await self._store.write(answer)
@@ -352,7 +361,7 @@ class Workflow:
 
     def may_decide(self, request: Request, person: Person) -> bool:
         """Whether `person` may approve it as far as is known; who cannot be asked about may."""
-        return self._verdict(request, person).answer is not Eligibility.NOT_ELIGIBLE
+        return self.verdict(request, person).answer is not Eligibility.NOT_ELIGIBLE
 
     async def card_of(self, request_id: str) -> tuple[str, str] | None:
         """Channel and timestamp of a request's card; None while it is not posted."""
@@ -426,7 +435,7 @@ class Workflow:
             request = self._present(unit, request_id)
             if request.state not in {State.PENDING, State.NEEDS_PERSON}:
                 return False
-            _owe(unit, announce.reminder(self._by_name(request), self.facts(request)))
+            _owe(unit, announce.reminder(self.by_name(request), self.facts(request)))
             return True
 
         return await self._store.write(remind)
@@ -438,7 +447,7 @@ class Workflow:
             request = self._present(unit, request_id)
             waits = request.state in {State.PENDING, State.APPROVED}
             if waits and unit.now < request.expires_at:
-                _owe(unit, announce.last_call(self._by_name(request), self.facts(request)))
+                _owe(unit, announce.last_call(self.by_name(request), self.facts(request)))
 
         await self._store.write(warn)
 
@@ -458,7 +467,7 @@ class Workflow:
             request = self._present(unit, request_id)
             try:
                 if click is not None:
-                    _same_card(unit, request, click)
+                    same_card(unit, request, click)
                 events = decide(request, command(request), unit.now)
                 if not events:
                     _owe(unit, announce.whisper(click.channel if click else "", by, ALREADY))
@@ -480,14 +489,21 @@ class Workflow:
         return after
 
     def _follow(self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]) -> None:
+        if after.batch:
+            self.batches.follow(unit, before, after, events)
+            return
         for work in agenda.due(before, after, events, unit.now, self.policy.timing):
             unit.schedule(work.kind, after.id, work.lane, work.at)
-        for message in announce.owed(before, self._by_name(after), events, self.facts(after)):
+        for message in announce.owed(before, self.by_name(after), events, self.facts(after)):
             _owe(unit, message)
+        self.paint_homes(unit)
+
+    def paint_homes(self, unit: Unit) -> None:
+        """Owe a new App Home to everybody who looked at theirs lately."""
         for watcher in unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST):
             _owe(unit, announce.home(watcher))
 
-    def _by_name(self, request: Request) -> Request:
+    def by_name(self, request: Request) -> Request:
         """With whoever is on call now in place of the schedules, as far as that is known: a schedule
         cannot be mentioned."""
         approvers = self._directory.spelled_out(request.approvers)
@@ -499,7 +515,7 @@ class Workflow:
             raise Refused("no_such_request", "This request is not known here. It may belong to another bot.")
         return request
 
-    def _verdict(self, request: Request, by: Person) -> Verdict:
+    def verdict(self, request: Request, by: Person) -> Verdict:
         """Against the list frozen into the request and the present one: the stricter wins."""
         return self._directory.known(by, *self.approvers_of(request))
 
@@ -512,7 +528,7 @@ class Workflow:
             return frozen, frozen
         return frozen, (*present, *self.policy.escalate_to) if request.escalated else present
 
-    def _chosen(self, ask: Ask) -> Account:
+    def chosen(self, ask: Ask) -> Account:
         names = self.accounts.names_of(ask.provider)
         if not names:
             raise BadForm({"provider": "Choose one of the providers that are set up here."})
@@ -522,7 +538,7 @@ class Workflow:
         return account
 
     def _check_form(self, ask: Ask) -> Account:
-        account = self._chosen(ask)
+        account = self.chosen(ask)
         errors: dict[str, str] = {}
         facts = account.facts
         if len(ask.reference) > 512 or not facts.reference.fullmatch(ask.reference):
@@ -540,7 +556,7 @@ class Workflow:
             raise BadForm(errors)
         return account
 
-    def _may_ask(self, by: Person) -> None:
+    def may_ask(self, by: Person) -> None:
         if by.team != self.policy.team:
             raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
         if not self.policy.requesters:
@@ -551,7 +567,7 @@ class Workflow:
         if verdict.answer is Eligibility.NOT_ELIGIBLE:
             raise Refused("not_requester", "You are not among the people who may ask for a cancellation.")
 
-    def _can_be_approved(self, account: Account, by: Person) -> None:
+    def can_be_approved(self, account: Account, by: Person) -> None:
         """Refuse at once what could never get its approvals. Who is not known may be eligible."""
         possible = self._directory.possible(account.approvers, self.policy.team)
         if possible is None or len(possible - {by.user}) >= account.quorum:
@@ -604,8 +620,10 @@ def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
     return RecordOrder(replace(command.order, standing=Standing.NOT_CANCELLABLE, detail=detail, identity=""))
 
 
-def _same_card(unit: Unit, request: Request, click: Click) -> None:
+def same_card(unit: Unit, request: Request | Batch, click: Click) -> None:
     """A click counts only on the card itself, where it was posted."""
+    if isinstance(request, Request) and request.batch and request.state not in LEFT_TO_PEOPLE:
+        raise Refused("not_the_card", "This order is decided on together with others, on their common card.")
     card = unit.card(request.id)
     if click.at_home:
         return  # nobody else sees it, and Slack vouches for whose it is
@@ -617,7 +635,7 @@ def _same_card(unit: Unit, request: Request, click: Click) -> None:
         raise Refused("not_the_card", "This is not the current card of the request. Use the newest one.")
 
 
-def _shown(reference: str, key: str, facts: Facts) -> str:
+def shown(reference: str, key: str, facts: Facts) -> str:
     """What people see of a reference: a secret one only as a fingerprint that tells two apart."""
     return f"#{key[:10]}" if facts.reference_is_secret else reference
 

@@ -49,9 +49,9 @@ class Rule:
 RULES = (
     Rule(
         "the rules and the words are pure: no clock, no disk, no network, no Slack",
-        modules=("bot.rules", "bot.model"),
+        modules=("bot.rules", "bot.model", "bot.batches"),
         never=EVERYTHING,
-        except_for=(*PURE_STDLIB, "bot.model", "bot.errors", "providers.contract"),
+        except_for=(*PURE_STDLIB, "bot.model", "bot.rules", "bot.errors", "providers.contract"),
     ),
     Rule(
         "a listener translates; it neither stores nor calls providers",
@@ -62,7 +62,14 @@ RULES = (
         "blocks are made from records alone, so the same record always gives the same card",
         modules=("bot.blocks",),
         never=EVERYTHING,
-        except_for=(*PURE_STDLIB, "bot.blocks", "bot.model", "bot.words", "providers.contract"),
+        except_for=(
+            *PURE_STDLIB,
+            "bot.blocks",
+            "bot.model",
+            "bot.batches",
+            "bot.words",
+            "providers.contract",
+        ),
     ),
     Rule(
         "providers know nothing of the bot that uses them",

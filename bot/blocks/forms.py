@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.blocks import ids
@@ -30,6 +31,8 @@ from providers.contract import Facts
 REASON_MAX = 500
 REFERENCE_MAX = 200
 HINT_MAX = 2000
+LINES_MAX = 3000
+"""What Slack lets one box hold."""
 PLACEHOLDER_MAX = 150
 OPTION_MAX = 75
 OTHER = "other"
@@ -52,6 +55,10 @@ class RequestForm:
     """Empty where there is nothing to choose."""
     seen: str = ""
     """The earlier request about the same order that the person was told about."""
+    several: bool = False
+    """Whether it asks for a list of orders."""
+    lines: str = ""
+    more_lines: str = ""
 
 
 def request_form(
@@ -65,11 +72,14 @@ def request_form(
     origin: str = "",
     note: str = "",
     seen: str = "",
+    several: bool = False,
+    lines: tuple[str, str] = ("", ""),
 ) -> Block:
     """The form, filled in as far as is known. Choosing another provider builds it again.
 
     `accounts` are those of `provider`; where there are several, one has to be chosen. `note` stands on
-    top, as markup; `seen` is the earlier request that it tells about.
+    top, as markup; `seen` is the earlier request that it tells about. `several`: it takes a list of orders,
+    `lines`, in two boxes because of what Slack lets one hold.
     """
     if provider is None and len(enabled) == 1:
         provider = enabled[0].name
@@ -77,7 +87,9 @@ def request_form(
     return {
         "type": "modal",
         "callback_id": ids.REQUEST_FORM,
-        "private_metadata": json.dumps({"origin": origin, "seen": seen}),
+        "private_metadata": json.dumps(
+            {"origin": origin, "seen": seen} | ({"several": True} if several else {})
+        ),
         "title": plain_text("Cancel an order"),
         "submit": plain_text("Ask for approval"),
         "close": plain_text("Close"),
@@ -85,9 +97,10 @@ def request_form(
             *([section(note, ids.NOTE)] if note else []),
             _provider_input(enabled, chosen),
             *([_account_input(chosen, accounts, account)] if chosen and len(accounts) > 1 else []),
-            _reference_input(chosen, reference),
+            *(_lines_inputs(chosen, lines) if several else [_reference_input(chosen, reference)]),
             _reason_input(reason, "Why is this order to be cancelled? The approvers decide on it."),
             *([_consequence(chosen)] if chosen else []),
+            _switch(several),
         ],
     }
 
@@ -102,13 +115,16 @@ def read_request_form(view: Mapping[str, Any]) -> RequestForm:
         origin=_text(_metadata(view).get("origin")),
         account=_text(_mapping(_account(view).get("selected_option")).get("value")),
         seen=_text(_metadata(view).get("seen")),
+        several=_metadata(view).get("several") is True,
+        lines=_text(_field(view, _block_of(view, ids.LINES_BLOCK), ids.LINES).get("value")),
+        more_lines=_text(_field(view, ids.MORE_LINES_BLOCK, ids.MORE_LINES).get("value")),
     )
 
 
 def form_errors(errors: Mapping[str, str], view: Mapping[str, Any]) -> dict[str, str]:
     """Advice by field name, as Slack wants it: by the blocks of this very view."""
     blocks = {
-        "reference": _reference_block(view),
+        "reference": _block_of(view, ids.LINES_BLOCK) or _reference_block(view),
         "reason": ids.REASON_BLOCK,
         "account": _block_of(view, ids.ACCOUNT_BLOCK) or ids.PROVIDER_BLOCK,
     }
@@ -159,6 +175,38 @@ def _reference_input(chosen: Facts | None, typed: str) -> Block:
     return {**block, "hint": plain_text(_hint(chosen))} if chosen else block
 
 
+def _lines_inputs(chosen: Facts | None, typed: tuple[str, str]) -> list[Block]:
+    """Two boxes: together they hold as many orders as one request may."""
+    name = plain(f"{chosen.reference_label}, one per line", 100) if chosen else "One order per line"
+    first = _input(
+        f"{ids.LINES_BLOCK}.{chosen.name if chosen else 'any'}", name, _lines_box(ids.LINES, typed[0])
+    )
+    more = _input(ids.MORE_LINES_BLOCK, "More of them", _lines_box(ids.MORE_LINES, typed[1]))
+    form = f"{_hint(chosen)} " if chosen else ""
+    hint = f"{form}A reason of its own may follow behind a comma. 200 orders at most."
+    return [
+        {**first, "hint": plain_text(plain(hint, HINT_MAX))},
+        {**more, "optional": True, "hint": plain_text("If they did not fit above.")},
+    ]
+
+
+def _lines_box(action_id: str, typed: str) -> Block:
+    box: Block = {
+        "type": "plain_text_input",
+        "action_id": action_id,
+        "multiline": True,
+        "max_length": LINES_MAX,
+    }
+    return {**box, "initial_value": typed} if typed and len(typed) <= LINES_MAX else box
+
+
+def _switch(several: bool) -> Block:
+    """From one order to a list of them, and back."""
+    text = "Only one order" if several else "Several at once"
+    button = {"type": "button", "action_id": ids.SEVERAL, "text": plain_text(text)}
+    return {"type": "actions", "block_id": ids.SWITCH_BLOCK, "elements": [button]}
+
+
 def _hint(facts: Facts) -> str:
     secret = "It is a secret: only a fingerprint of it is shown." if facts.reference_is_secret else ""
     parts = [capital(sentence(facts.reference_form)), capital(sentence(facts.not_to_confuse)), secret]
@@ -202,8 +250,7 @@ def deny_form(request: Request, facts: Facts) -> Block:
             section(asked, ids.HEAD),
             section(quote(request.reason), ids.QUOTED_REASON),
             *([section(order, ids.ORDER_BLOCK)] if order else []),
-            _denial_input(),
-            {**_reason_input("", "In your own words. Everybody in the channel sees this."), "optional": True},
+            *denial_inputs(),
             context(f"One denial ends the request. Nothing is sent to {label(facts)}.", ids.FOOT),
         ],
     }
@@ -217,6 +264,12 @@ def read_deny_form(view: Mapping[str, Any]) -> tuple[str, str, str]:
     name = DENIALS.get(chosen, "") if isinstance(chosen, str) and chosen != OTHER else ""
     written = _text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value"))
     return request_id, card, ": ".join(filter(None, [name, written]))
+
+
+def denial_inputs() -> list[Block]:
+    """A reason to choose, and one in one's own words."""
+    written = _reason_input("", "In your own words. Everybody in the channel sees this.")
+    return [_denial_input(), {**written, "optional": True}]
 
 
 def _denial_input() -> Block:
@@ -237,17 +290,6 @@ def _denial_input() -> Block:
 def question_form(request: Request, facts: Facts) -> Block:
     """Takes a question; says who gets it, and that it stops nothing."""
     asked = f"{mention(request.requester.user)} asks to cancel {the_order(request, facts)}:"
-    box: Block = {
-        "type": "plain_text_input",
-        "action_id": ids.QUESTION,
-        "multiline": True,
-        "max_length": REASON_MAX,
-        "placeholder": plain_text("What do you need to know before you decide?"),
-    }
-    end = (
-        "It is posted in the thread of the card, and the person who asked is called there. The request goes "
-        f"on meanwhile and expires {when(request.expires_at)}."
-    )
     return {
         "type": "modal",
         "callback_id": ids.QUESTION_FORM,
@@ -258,10 +300,28 @@ def question_form(request: Request, facts: Facts) -> Block:
         "blocks": [
             section(asked, ids.HEAD),
             section(quote(request.reason), ids.QUOTED_REASON),
-            _input(ids.QUESTION_BLOCK, "Question", box),
-            context(end, ids.FOOT),
+            question_input(),
+            context(question_note(request.expires_at), ids.FOOT),
         ],
     }
+
+
+def question_input() -> Block:
+    box: Block = {
+        "type": "plain_text_input",
+        "action_id": ids.QUESTION,
+        "multiline": True,
+        "max_length": REASON_MAX,
+        "placeholder": plain_text("What do you need to know before you decide?"),
+    }
+    return _input(ids.QUESTION_BLOCK, "Question", box)
+
+
+def question_note(expires_at: datetime) -> str:
+    return (
+        "It is posted in the thread of the card, and the person who asked is called there. The request goes "
+        f"on meanwhile and expires {when(expires_at)}."
+    )
 
 
 def read_question_form(view: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.batches import Batch
 from bot.blocks import ids
+from bot.blocks.batch_card import decision_buttons as batch_buttons
+from bot.blocks.batch_notices import batch_line, batch_question
 from bot.blocks.cards import decision_buttons
 from bot.blocks.text import Block, context, literal, mention, plain_text, quote, section, when
 from bot.blocks.words import in_words, label, order_facts, tally, the_order, word
@@ -14,6 +17,8 @@ from providers.contract import Facts
 
 WAITING_AT_MOST = 15
 LISTED_AT_MOST = 10
+LISTS_AT_MOST = 5
+"""Of several orders each."""
 REASON_SHOWN = 150
 
 
@@ -27,6 +32,10 @@ class Overview:
     recent: Sequence[Request]
     counts: Mapping[State, int]
     enabled: Sequence[Facts]
+    several: Sequence[tuple[Batch, Sequence[Request]]] = ()
+    """Several orders at once that they may decide on and have not, with their lines."""
+    lately: Sequence[tuple[Batch, Sequence[Request]]] = ()
+    """Several orders at once that they asked for."""
 
 
 def home_view(overview: Overview, facts: Mapping[str, Facts]) -> Block:
@@ -36,8 +45,8 @@ def home_view(overview: Overview, facts: Mapping[str, Facts]) -> Block:
         "blocks": [
             {"type": "header", "block_id": "top", "text": plain_text("Orders to be cancelled")},
             {"type": "actions", "block_id": "start", "elements": [_start()]},
-            *_waiting(overview.waiting, facts),
-            *_listed("Your requests", "mine", overview.mine, facts),
+            *_waiting(overview, facts),
+            *_listed("Your requests", "mine", overview.mine, facts, _lists(overview, facts)),
             *_listed("Ended lately", "recent", overview.recent, facts),
             {"type": "divider", "block_id": "rule"},
             context(_counts(overview.counts), "counts"),
@@ -50,19 +59,32 @@ def _start() -> Block:
     return {"type": "button", "action_id": ids.START, "text": plain_text("Cancel an order")}
 
 
-def _waiting(waiting: Sequence[Request], facts: Mapping[str, Facts]) -> list[Block]:
+def _waiting(overview: Overview, facts: Mapping[str, Facts]) -> list[Block]:
+    waiting, several = overview.waiting, overview.several
     blocks: list[Block] = [_heading("Waiting for you", "waiting")]
-    if not waiting:
+    if not waiting and not several:
         return [*blocks, context("Nothing waits for your decision.", "nothing-waiting")]
+    for batch, lines in several[:LISTS_AT_MOST]:
+        of = facts[batch.asked.provider]
+        blocks += _to_do(batch.id, batch_question(batch, lines, of), batch_buttons(batch, lines, of))
     for request in waiting[:WAITING_AT_MOST]:
         of = facts[request.provider]
-        blocks += [
-            section(_question(request, of), f"ask-{request.id}"),
-            {"type": "actions", "block_id": f"do-{request.id}", "elements": decision_buttons(request, of)},
-        ]
-    left = len(waiting) - WAITING_AT_MOST
-    more = f"{left} more: `/cancel-order pending` lists them." if left > 0 else ""
+        blocks += _to_do(request.id, _question(request, of), decision_buttons(request, of))
+    left = max(len(waiting) - WAITING_AT_MOST, 0) + max(len(several) - LISTS_AT_MOST, 0)
+    more = f"{left} more: `/cancel-order pending` lists them." if left else ""
     return [*blocks, *([context(more, "more-waiting")] if more else [])]
+
+
+def _to_do(name: str, text: str, buttons: list[Block]) -> list[Block]:
+    return [
+        section(text, f"ask-{name}"),
+        {"type": "actions", "block_id": f"do-{name}", "elements": buttons},
+    ]
+
+
+def _lists(overview: Overview, facts: Mapping[str, Facts]) -> list[str]:
+    shown = overview.lately[:LISTS_AT_MOST]
+    return [batch_line(batch, lines, facts[batch.asked.provider]) for batch, lines in shown]
 
 
 def _question(request: Request, facts: Facts) -> str:
@@ -76,8 +98,15 @@ def _question(request: Request, facts: Facts) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _listed(title: str, name: str, requests: Sequence[Request], facts: Mapping[str, Facts]) -> list[Block]:
-    lines = [_line(request, facts[request.provider]) for request in requests[:LISTED_AT_MOST]]
+def _listed(
+    title: str,
+    name: str,
+    requests: Sequence[Request],
+    facts: Mapping[str, Facts],
+    several: Sequence[str] = (),
+) -> list[Block]:
+    alone = [_line(request, facts[request.provider]) for request in requests[:LISTED_AT_MOST]]
+    lines = [*several, *alone]
     if not lines:
         return [_heading(title, name), context("None.", f"{name}-none")]
     return [_heading(title, name), *(context(line, f"{name}-{n}") for n, line in enumerate(lines))]

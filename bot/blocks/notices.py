@@ -155,7 +155,7 @@ def help_text(enabled: Sequence[Facts]) -> str:
     ]
     lines = [
         "*Cancel an order for good.* Nothing is sent before other people have approved.",
-        f"• {code(COMMAND)}: open the form",
+        f"• {code(COMMAND)}: open the form; *Several at once* there takes a list of orders",
         f"• {code(f'{COMMAND} <provider> <reference> [reason]')}: open the form filled in",
         *verbs,
         "*Providers*",
@@ -178,16 +178,21 @@ def status_text(request: Request, facts: Facts) -> str:
 
 
 def list_text(
-    requests: Sequence[Request], facts_by_name: Mapping[str, Facts], title: str, more: str = ""
+    requests: Sequence[Request],
+    facts_by_name: Mapping[str, Facts],
+    title: str,
+    more: str = "",
+    several: Sequence[str] = (),
 ) -> str:
-    """One line for each request, in the order given. `more`: what to type for the next page."""
-    if not requests:
+    """One line for each request, in the order given. `more`: what to type for the next page. `several`:
+    lines that come first, about requests for several orders at once."""
+    if not requests and not several:
         return f"*{literal(title)}*\nNone."
     lines = [_line(request, facts_by_name.get(request.provider)) for request in requests[:LISTED_AT_MOST]]
     left = len(requests) - len(lines)
     rest = [f"{left} more are not shown."] if left else []
     rest += [f"There are more: {code(f'{COMMAND} {more}')}."] if more else []
-    return _whole_lines([f"*{literal(title)}*", *lines, *rest])
+    return _whole_lines([f"*{literal(title)}*", *several, *lines, *rest])
 
 
 def unknown_provider(text: str, enabled: Sequence[Facts]) -> str:

@@ -6,6 +6,8 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+from bot.batches import Batch, batch_digest
+from bot.blocks.batch_words import in_numbers
 from bot.blocks.words import FINDINGS, in_words
 from bot.cli.console import FAILED, OK, Commands, as_json, complain, count, opened, say
 from bot.logs import one_line
@@ -35,6 +37,7 @@ from bot.model import (
     Withdrawn,
     digest,
 )
+from bot.store import Unit
 
 
 def add(commands: Commands) -> None:
@@ -55,7 +58,7 @@ def add(commands: Commands) -> None:
 def _list(given: argparse.Namespace) -> int:
     states = [given.state] if given.state else []
     with opened() as store:
-        found = store.read_now(lambda unit: unit.requests(states=states, limit=given.limit))
+        found = store.read_now(lambda unit: unit.requests(states=states, limit=given.limit, with_lines=True))
     if given.json:
         say(as_json([_plain(request) for request in found]))
         return OK
@@ -69,6 +72,7 @@ def _row(request: Request) -> str:
         f"{request.id[:8]}  {request.created_at:%Y-%m-%d %H:%M}  {request.provider:<13} "
         f"{request.reference:<24} {request.requester.user:<12} "
         f"{len(request.counted)}/{request.quorum}  {in_words(request)}"
+        f"{f' (in {request.batch[:8]})' if request.batch else ''}"
     )
 
 
@@ -76,7 +80,10 @@ def _show(given: argparse.Namespace) -> int:
     prefix = given.id.lower().lstrip("#")
     with opened() as store:
         found = store.read_now(lambda unit: unit.find(prefix) if prefix else [])
-        if len(found) != 1:
+        together = store.read_now(lambda unit: _together(unit, prefix))
+        if together and not found:
+            return _show_together(*together, as_text=not given.json)
+        if len(found) != 1 or together:
             advice = "Several requests begin with that ID." if found else "There is no request with that ID."
             complain(advice, FAILED)
         history = store.read_now(lambda unit: unit.history(found[0].id))
@@ -85,6 +92,35 @@ def _show(given: argparse.Namespace) -> int:
         say(as_json({**_plain(found[0]), "events": events}))
         return OK
     for line in (*_facts(found[0]), "", *(_told(event, f"{at:%Y-%m-%d %H:%M:%S}") for event, at in history)):
+        say(one_line(line))
+    return OK
+
+
+def _together(unit: Unit, prefix: str) -> tuple[Batch, list[Request]] | None:
+    """What was asked for under this ID in one request for several orders."""
+    found = unit.find_batches(prefix) if prefix else []
+    return (found[0], unit.lines_of(found[0])) if len(found) == 1 else None
+
+
+def _show_together(batch: Batch, lines: list[Request], *, as_text: bool) -> int:
+    """All lines of one request for several orders; each has its history under its own ID."""
+    asked, numbers = batch.asked, in_numbers(lines)
+    if not as_text:
+        whole = {**asdict(batch), "word": numbers, "digest": batch_digest(batch, lines)}
+        say(as_json({**whole, "lines": [_plain(line) for line in lines]}))
+        return OK
+    told = [
+        f"Request    {batch.id}",
+        f"Orders     {len(lines)} at {asked.provider}",
+        f"Outcome    {numbers}",
+        f"Requester  {asked.requester.user}",
+        f"Reason     {asked.reason}",
+        f"Expires    {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"Digest     {batch_digest(batch, lines)}",
+        "",
+        *map(_row, lines),
+    ]
+    for line in told:
         say(one_line(line))
     return OK
 
@@ -105,6 +141,7 @@ def _facts(request: Request) -> list[str]:
         f"Attempts   {request.attempts}",
         *([f"Provider   {outcome.result}: {outcome.said}"] if outcome else []),
         *_found(request),
+        *([f"Together   in {request.batch}"] if request.batch else []),
         f"Expires    {request.expires_at:%Y-%m-%d %H:%M:%S} UTC",
         f"Digest     {digest(request)}",
     ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from slack_bolt.async_app import AsyncApp
 
-from bot.listeners import commands, forms, leftovers, votes
+from bot.listeners import batches, commands, forms, leftovers, votes
 from bot.slack import Slack
 from bot.workflow import Workflow
 
 
 def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     commands.register(app, workflow, slack)
+    batches.register(app, workflow, slack)
     forms.register(app, workflow, slack)
     votes.register(app, workflow, slack)
     leftovers.register(app)

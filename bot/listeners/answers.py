@@ -12,6 +12,8 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 SLOW = "Slack did not open the form in time. Please try once more."
+SAY_WHY = "Choose a reason above, or say here what is wrong."
+SAY_WHAT = "Write down what you want to know."
 BROKEN = "Something went wrong on our side and nothing was changed. Please try again in a moment."
 
 

@@ -11,7 +11,9 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import asking
 from bot.asking import Meant
+from bot.batch_views import Views
 from bot.blocks import forms, ids, notices
+from bot.blocks.batch_notices import batch_line, batch_status
 from bot.blocks.text import literal
 from bot.errors import CountersignError
 from bot.listeners.answers import SLOW, attempt
@@ -134,41 +136,48 @@ class Desk:
         return notices.help_text(self._workflow.accounts.facts)
 
     async def _status(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
+        if several := await self._workflow.batches.find(rest[0] if rest else ""):
+            return batch_status(*several, self._workflow.batches.facts(several[0]))
         request = await self._workflow.find(rest[0] if rest else "")
         return notices.status_text(request, self._workflow.facts(request))
 
     async def _mine(self, person: Person, rest: list[str]) -> str:
-        page = await self._workflow.mine(person, _page_number(rest))
-        return self._list(page, "Your requests", "mine")
+        number = _page_number(rest)
+        several = await self._workflow.batches.mine(person, number)
+        return self._list(await self._workflow.mine(person, number), several, "Your requests", "mine")
 
     async def _pending(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
-        page = await self._workflow.pending(_page_number(rest))
-        return self._list(page, "Waiting for people", "pending")
+        number = _page_number(rest)
+        several = await self._workflow.batches.pending(number)
+        return self._list(await self._workflow.pending(number), several, "Waiting for people", "pending")
 
     async def _history(self, person: Person, rest: list[str]) -> str:
         """Of all, of one provider, or of one person: `me`, a member ID or a mention."""
         of = rest[0].lower() if rest and not rest[0].isdecimal() else ""
         number = _page_number(rest[1:] if of else rest)
-        if not of:
-            page = await self._workflow.history(page=number)
-        elif of == "me" or (user := _user_in(rest[0])):
-            asked_by = person if of == "me" else Person(person.team, user)
-            page = await self._workflow.history(by=asked_by, page=number)
-        elif self._workflow.accounts.names_of(of):
-            page = await self._workflow.history(provider=of, page=number)
-        else:
+        user = person.user if of == "me" else _user_in(rest[0]) if of else ""
+        provider = "" if user else of
+        if provider and not self._workflow.accounts.names_of(provider):
             return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
-        return self._list(page, "Requests that ended", f"history {of}".strip())
+        by = Person(person.team, user) if user else None
+        page = await self._workflow.history(provider, by, number)
+        several = await self._workflow.batches.history(provider, by, number)
+        return self._list(page, several, "Requests that ended", f"history {of}".strip())
 
     async def _withdraw(self, person: Person, rest: list[str]) -> str:
+        if several := await self._workflow.batches.find(rest[0] if rest else ""):
+            batch = await self._workflow.batches.withdraw(several[0].id, person)
+            after_all = await self._workflow.batches.see(batch.id, person)
+            return batch_status(*after_all, self._workflow.batches.facts(batch))
         request = await self._workflow.find(rest[0] if rest else "")
         after = await self._workflow.withdraw(request.id, person)
         return notices.status_text(after, self._workflow.facts(after))
 
-    def _list(self, page: Page, title: str, verb: str) -> str:
+    def _list(self, page: Page, several: Views, title: str, verb: str) -> str:
         facts = {request.provider: self._workflow.facts(request) for request in page.requests}
-        more = f"{verb} {page.number + 1}" if page.has_more else ""
-        return notices.list_text(page.requests, facts, title, more)
+        more = f"{verb} {page.number + 1}" if page.has_more or several.has_more else ""
+        lists = [batch_line(*one, self._workflow.batches.facts(one[0])) for one in several.shown]
+        return notices.list_text(page.requests, facts, title, more, lists)
 
 
 def _page_number(words: list[str]) -> int:

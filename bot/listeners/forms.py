@@ -9,7 +9,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.blocks import forms, ids, notices
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate
-from bot.listeners.answers import attempt
+from bot.listeners.answers import SAY_WHAT, SAY_WHY, attempt
+from bot.listeners.batches import submit_batch
 from bot.listeners.payload import selected, text_at, who_acted
 from bot.logs import get_logger
 from bot.slack import Slack, SlackProblem
@@ -57,6 +58,8 @@ async def _submit(
 ) -> dict[str, Any]:
     """What to answer the form with: nothing when it is done, errors, or the form with a notice on top."""
     form = forms.read_request_form(view)
+    if form.several:
+        return await submit_batch(workflow, form, body, view)
     ask = Ask(form.provider or "", form.reference, form.reason, form.origin, form.account, form.seen)
     result = await attempt("request form", workflow.submit(ask, who_acted(body)))
     if isinstance(result, AskedBefore | Duplicate):
@@ -92,13 +95,15 @@ def _rebuilt(workflow: Workflow, form: forms.RequestForm, note: str = "", seen: 
         origin=form.origin,
         note=note,
         seen=seen,
+        several=form.several,
+        lines=(form.lines, form.more_lines),
     )
 
 
 async def _deny(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
     request_id, _, reason = forms.read_deny_form(view)
     if not reason:
-        return {ids.REASON_BLOCK: "Choose a reason above, or say here what is wrong."}
+        return {ids.REASON_BLOCK: SAY_WHY}
     result = await attempt("denial form", workflow.deny(request_id, who_acted(body), reason))
     return {ids.REASON_BLOCK: result.advice} if isinstance(result, CountersignError) else {}
 
@@ -106,7 +111,7 @@ async def _deny(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) 
 async def _question(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
     request_id, question = forms.read_question_form(view)
     if not question:
-        return {ids.QUESTION_BLOCK: "Write down what you want to know."}
+        return {ids.QUESTION_BLOCK: SAY_WHAT}
     result = await attempt("question form", workflow.question(request_id, who_acted(body), question))
     return {ids.QUESTION_BLOCK: result.advice} if isinstance(result, CountersignError) else {}
 

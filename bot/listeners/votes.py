@@ -31,24 +31,24 @@ def _register_decisions(app: AsyncApp, workflow: Workflow) -> None:
 
     @app.action(ids.APPROVE)
     async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await _answer(workflow, body, lambda click, person: workflow.approve(click, person)):
+        if await answer(workflow, body, lambda click, person: workflow.approve(click, person)):
             await ack()
 
     @app.action(ids.TAKE_BACK)
     async def take_back(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await _answer(workflow, body, lambda click, person: workflow.take_back(click, person)):
+        if await answer(workflow, body, lambda click, person: workflow.take_back(click, person)):
             await ack()
 
     @app.action(ids.WITHDRAW)
     async def withdraw(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await _answer(
+        if await answer(
             workflow, body, lambda click, person: workflow.withdraw(click.request_id, person, click)
         ):
             await ack()
 
     @app.action(ids.CONFIRM_CLOSING)
     async def confirm(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await _answer(workflow, body, lambda click, person: workflow.confirm_closing(click, person)):
+        if await answer(workflow, body, lambda click, person: workflow.confirm_closing(click, person)):
             await ack()
 
 
@@ -61,9 +61,9 @@ def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
         async def ask_why(click: Click, person: Person) -> None:
             request = await workflow.may_deny(click, person)
-            await _open(slack, body, forms.deny_form(request, workflow.facts(request)))
+            await open_view(slack, body, forms.deny_form(request, workflow.facts(request)))
 
-        if await _answer(workflow, body, ask_why):
+        if await answer(workflow, body, ask_why):
             await ack()
 
     @app.action(ids.ASK)
@@ -72,9 +72,9 @@ def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
         async def ask_what(click: Click, person: Person) -> None:
             request = await workflow.may_question(click, person)
-            await _open(slack, body, forms.question_form(request, workflow.facts(request)))
+            await open_view(slack, body, forms.question_form(request, workflow.facts(request)))
 
-        if await _answer(workflow, body, ask_what):
+        if await answer(workflow, body, ask_what):
             await ack()
 
     @app.action(ids.CLOSE)
@@ -83,9 +83,9 @@ def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
         async def ask_what(click: Click, person: Person) -> None:
             request = await workflow.may_close(click, person)
-            await _open(slack, body, forms.closing_form(request, workflow.facts(request)))
+            await open_view(slack, body, forms.closing_form(request, workflow.facts(request)))
 
-        if await _answer(workflow, body, ask_what):
+        if await answer(workflow, body, ask_what):
             await ack()
 
 
@@ -96,13 +96,13 @@ def _register_details(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 
         async def show(click: Click, person: Person) -> None:
             request = await workflow.see(click.request_id, person)
-            await _open(slack, body, details_view(request, workflow.facts(request)))
+            await open_view(slack, body, details_view(request, workflow.facts(request)))
 
-        if await _answer(workflow, body, show):
+        if await answer(workflow, body, show):
             await ack()
 
 
-async def _open(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> None:
+async def open_view(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> None:
     try:
         await slack.open_view(text_at(body, "trigger_id"), view)
     except SlackProblem as problem:
@@ -110,7 +110,7 @@ async def _open(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> Non
         raise Refused("slow", SLOW) from None
 
 
-async def _answer(
+async def answer(
     workflow: Workflow, body: dict[str, Any], act: Callable[[Click, Person], Awaitable[object]]
 ) -> bool:
     """Do what was clicked, or tell the clicker privately why not. False when neither could be stored:

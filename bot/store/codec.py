@@ -6,10 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from bot.batches import Batch, BatchEvent
 from bot.model import Event, Request, canonical
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
+_BATCH: TypeAdapter[Batch] = TypeAdapter(Batch)
+_BATCH_EVENT: TypeAdapter[BatchEvent] = TypeAdapter(Annotated[BatchEvent, Field(discriminator="kind")])
 
 
 def dump_event(event: Event) -> str:
@@ -26,3 +29,19 @@ def dump_request(request: Request) -> str:
 
 def load_request(body: str) -> Request:
     return _REQUEST.validate_json(body)
+
+
+def dump_batch_event(event: BatchEvent) -> str:
+    return canonical(_BATCH_EVENT.dump_python(event, mode="json")).decode()
+
+
+def load_batch_event(body: str) -> BatchEvent:
+    return _BATCH_EVENT.validate_json(body)
+
+
+def dump_batch(batch: Batch) -> str:
+    return canonical(_BATCH.dump_python(batch, mode="json")).decode()
+
+
+def load_batch(body: str) -> Batch:
+    return _BATCH.validate_json(body)

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from bot.errors import Conflict, StorageError
 from bot.store.database import open_database, said
-from bot.store.unit import Unit
+from bot.store.several import Unit
 
 T = TypeVar("T")
 TRIES = 5

@@ -65,6 +65,30 @@ class RequestRow(Table, table=True):
     body: str = Field(sa_column=Column(Text, nullable=False))
 
 
+class BatchRow(Table, table=True):
+    """Requests that were asked for together. `body` never changes: what becomes of it is in its lines."""
+
+    __tablename__ = "batch"
+    __table_args__ = (Index("ix_batch_is_open_created_at", "is_open", "created_at"),)
+
+    id: str = Field(primary_key=True)
+    is_open: bool
+    provider: str
+    requester: str = Field(index=True)
+    created_at: datetime
+    body: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class LineRow(Table, table=True):
+    """A request that was asked for in a batch, and its number there."""
+
+    __tablename__ = "line"
+
+    request_id: str = Field(primary_key=True)
+    batch: str = Field(index=True)
+    number: int
+
+
 class ReferenceRow(Table, table=True):
     """The exact reference, as it goes to the provider. Deleted when the request has ended."""
 

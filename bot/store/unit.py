@@ -33,13 +33,20 @@ from bot.model import (
 )
 from bot.rules import evolve, replay
 from bot.store import chain
-from bot.store.codec import dump_event, dump_request, load_event, load_request
+from bot.store.codec import (
+    dump_event,
+    dump_request,
+    load_event,
+    load_request,
+)
 from bot.store.raw import Raw
 from bot.store.tables import (
     ActionRow,
+    BatchRow,
     CardRow,
     EventRow,
     HomeRow,
+    LineRow,
     MessageRow,
     PermitRow,
     ReferenceRow,
@@ -51,6 +58,8 @@ _AS_STORED = ("request_id", "at", "kind", "body", "previous", "hash")
 _LINK = (col(EventRow.seq), *(Raw(getattr(EventRow, name)) for name in _AS_STORED))
 """A row of the history as `chain.follow` reads it."""
 _HASH = Raw(EventRow.hash)
+_ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
+_WITH_ITS_OWN_CARD = _ALONE | (RequestRow.state == State.NEEDS_PERSON.value)
 
 
 NAME_LENGTH = 8
@@ -61,8 +70,8 @@ NOT_LOOKED_UP = ENDED | {State.NEEDS_PERSON}
 reference."""
 
 
-class Unit:
-    """A database transaction in the words of the bot. Use it inside `Store.write` or `Store.read`."""
+class RequestUnit:
+    """What a transaction does about one request at a time; `Unit` in `bot/store/several.py` is all of it."""
 
     def __init__(self, session: Session, now: datetime) -> None:
         self._session = session
@@ -115,8 +124,10 @@ class Unit:
             RequestRow.requester == requester,
             col(RequestRow.is_open),
             RequestRow.state != State.NEEDS_PERSON.value,
+            _ALONE,
         )
-        return self._session.exec(mine).one()
+        together = select(func.count()).where(BatchRow.requester == requester, col(BatchRow.is_open))
+        return self._session.exec(mine).one() + self._session.exec(together).one()
 
     def requests(
         self,
@@ -128,13 +139,17 @@ class Unit:
         limit: int = 50,
         skip: int = 0,
         oldest_first: bool = False,
+        with_lines: bool = False,
     ) -> list[Request]:
-        """The newest requests first, unless `oldest_first`."""
+        """The newest requests first, unless `oldest_first`. Those that were asked for in a batch only
+        `with_lines`, or when one needs a person by itself."""
         made = col(RequestRow.created_at)
         order = made if oldest_first else made.desc()
         query = select(RequestRow).order_by(order, RequestRow.id).limit(limit).offset(skip)
         if provider is not None:
             query = query.where(RequestRow.provider == provider)
+        if not with_lines:
+            query = query.where(_WITH_ITS_OWN_CARD)
         if states:
             query = query.where(col(RequestRow.state).in_(list(states)))
         if requester is not None:
@@ -161,7 +176,7 @@ class Unit:
         """
         request = evolve(None, event, self.now, request_id)
         self._append(request_id, [event])
-        self._session.add(_row(request))
+        self._session.add(row_of(request))
         self._session.add(ReferenceRow(request_id=request_id, value=reference))
         self._session.flush()
         return request
@@ -242,7 +257,7 @@ class Unit:
         except ValueError as problem:
             raise ChainBroken(0, f"the history of request {request.id} cannot be read") from problem
         row = self._session.get(RequestRow, request.id)
-        if rebuilt != request or row is None or _columns(row) != _columns(_row(rebuilt)):
+        if rebuilt != request or row is None or _columns(row) != _columns(row_of(rebuilt)):
             raise ChainBroken(0, f"request {request.id} is not what its history says")
 
     def _head_before(self, request_id: str) -> chain.Head:
@@ -261,7 +276,7 @@ class Unit:
         self._session.flush()
 
     def _store_row(self, before: Request, after: Request) -> None:
-        row = _row(after)
+        row = row_of(after)
         changed = self._changed(
             update(RequestRow)
             .where(col(RequestRow.id) == before.id, col(RequestRow.version) == before.version)
@@ -279,7 +294,7 @@ class Unit:
     def _guard(self, before: Request, event: Event) -> None:
         """Rows whose unique constraints hold even if the code above them were wrong."""
         match event:
-            case Approved(by, digest, _, _):
+            case Approved(by=by, digest=digest):
                 vote = insert(VoteRow).values(request_id=before.id, person=str(by), digest=digest)
                 try:
                     self._session.execute(vote)
@@ -465,7 +480,7 @@ def _columns(row: RequestRow) -> dict[str, Any]:
     return row.model_dump(exclude={"body"})
 
 
-def _row(request: Request) -> RequestRow:
+def row_of(request: Request) -> RequestRow:
     return RequestRow(
         id=request.id,
         version=request.version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.browser import Tab
+from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 
 ORDER = "123456"
@@ -218,3 +219,37 @@ async def test_each_person_decides_on_their_own_home_tab(place: World, tab: Tab)
     await tab.press("Approve cancellation", "#home")
     await tab.press("Approve cancellation", "#confirm")
     await place.reads(place.cards[0], "1 of 2 approvals")
+
+
+async def test_a_pasted_list_is_approved_at_once_and_its_card_tells_how_far_it_is(
+    place: World, tab: Tab
+) -> None:
+    vendor = place.vendor("digicert")
+    orders = [vendor.new_order() for _ in range(5)]
+    await tab.resize(390, 844)
+    await tab.go(place.town.url)
+    await tab.fill("#line", "/cancel-order digicert")
+    await tab.press("Send", "#composer")
+    await tab.press("Several at once", "#modal")
+    await tab.until("document.querySelectorAll('#modal textarea').length === 3")
+    boxes = "document.querySelectorAll('#modal textarea')"
+    for box, text in ((0, "\n".join(orders)), (2, "ordered twice")):
+        await tab.run(f"{boxes}[{box}].id = 'box-{box}'")
+        await tab.fill(f"#box-{box}", text)
+    await tab.press("Ask for approval", "#modal")
+    await tab.until("!document.getElementById('modal').open")
+    await tab.go(f"{place.town.url}/?as=bob&place=C0APPROVALS")
+    await tab.reads("This cancels 5 orders and cannot be undone", CARD)
+    await tab.press("Details", CARD)
+    await tab.reads(f"order ID {orders[4]}", "#modal")
+    await tab.press("Close", "#modal")
+    assert await tab.run("document.documentElement.scrollWidth") <= 390
+    vendor.fail_next(Fault.REJECT, on="cancel")
+    for who in ("U0BOB", "U0CAROL"):
+        await tab.run(f"document.querySelector('#people [data-focus={who}]').click()")
+        await tab.until(f"document.querySelector('#people [aria-pressed=true]').dataset.focus === '{who}'")
+        await tab.press("Approve cancellation", CARD)
+        await tab.reads("Approve 5 orders?", "#confirm")
+        await tab.press("Approve cancellation", "#confirm")
+        await tab.reads("1 of 2 approvals" if who == "U0BOB" else "Outcome: 4 cancelled and 1 refused", CARD)
+    assert sorted(vendor.sends) == orders
