@@ -123,6 +123,7 @@ class Bot:
         channels = [account.channel for account in self._accounts]
         self._witness = Witness(self._slack, self._store, channels, self._clock)
         self._health.add(self._is_in_no_doubt)
+        self._health.tell(lambda: self._is_paused(workflow))
         await asyncio.gather(
             directory.refresh(self._accounts.approvers, settings.requesters, settings.escalate_to),
             *([self._witness.compare()] if self._roles.worker else []),
@@ -207,8 +208,8 @@ class Bot:
         deadlines = Deadlines(settings.provider_timeout, settings.reconcile_after, settings.reconcile_for)
         retry = Retry(settings.outbox_retry_min, settings.outbox_retry_max)
         link = self._link()
-        # What another process saves wakes this one by the link only.
-        idle = 30.0 if self._roles.web else 5.0 if link else 1.0
+        # What another process saves wakes this one by the link only. The command line may save as well.
+        idle = 5.0 if self._roles.web or link else 1.0
         self._worker = Worker(
             self._store,
             workflow,
@@ -300,6 +301,12 @@ class Bot:
         except StorageError:
             return "the database cannot be read"
         return ""
+
+    async def _is_paused(self, workflow: Workflow) -> str:
+        try:
+            return await workflow.breakers.now()
+        except StorageError:
+            return ""  # `_stores` says so
 
     async def _delivers(self) -> str:
         return self._outbox.problem

@@ -51,6 +51,8 @@ JUST_NOW = 15.0
 comes before, may take its own deadline besides."""
 WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
+STILL_PAUSED = timedelta(seconds=15)
+"""Until a request that waits for the end of a pause is looked at again, should nobody wake us before."""
 NEVER_CONFIRMED = "The provider did not confirm or deny the cancellation in time."
 
 
@@ -237,6 +239,9 @@ class Worker:
         except CountersignError as gone:
             await self._workflow.record(request.id, Hold(gone.advice))
             return agenda.next_look(held.runs + 2, None)
+        if paused := await self._workflow.breakers.stop(request):
+            await self._workflow.record(request.id, Hold(paused))
+            return STILL_PAUSED
         began = self._elapsed()
         order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)

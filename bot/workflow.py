@@ -15,6 +15,7 @@ from typing import Any
 
 from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
+from bot.breakers import Breakers, count, why_paused
 from bot.directory import Directory
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate, Refused
 from bot.model import (
@@ -36,6 +37,7 @@ from bot.model import (
     Requested,
     State,
     TakeBack,
+    TakePermit,
     Verdict,
     Withdraw,
     closing_digest,
@@ -133,6 +135,7 @@ class Workflow:
         self.policy = policy
         self._directory = directory
         self._verified = Head()
+        self.breakers = Breakers(store, accounts, facts, directory)
 
     def facts(self, request: Request) -> Facts:
         """The facts of a request's provider, also when it is not configured any more."""
@@ -402,7 +405,7 @@ class Workflow:
 
         return await self._store.write(apply)
 
-    async def take_permit(self, request_id: str, command: Command, epoch: str) -> Permit | None:
+    async def take_permit(self, request_id: str, command: TakePermit, epoch: str) -> Permit | None:
         """The right to send one cancel, durable, or None when something stands in its way.
 
         Raises `ChainBroken` when the stored request is not what its history adds up to.
@@ -412,7 +415,9 @@ class Workflow:
             verified = unit.verify(self._verified)
             request = self._present(unit, request_id)
             unit.prove(request)
-            after = self._save(unit, request, decide(request, command, unit.now))
+            paused = why_paused(unit, self.facts(request), self._facts)
+            judged = replace(command, doubt=command.doubt or paused)
+            after = self._save(unit, request, decide(request, judged, unit.now))
             mine = after.permit if after.state is State.EXECUTING else None
             return (mine if mine is not None and mine.epoch == epoch else None), verified
 
@@ -477,6 +482,7 @@ class Workflow:
             return before
         after = unit.save(before, events)
         self._follow(unit, before, after, events)
+        count(unit, after, events, self.facts(after), self.breakers.channels(after.provider))
         return after
 
     def _follow(self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]) -> None:

@@ -227,16 +227,20 @@ def leaves(parser: argparse.ArgumentParser, *above: str) -> Iterator[tuple[str, 
         own = [action for action in parser._actions if action.dest != "help"]
         yield (
             " ".join(above),
-            frozenset(action.option_strings[0] if action.option_strings else "ID" for action in own),
+            frozenset(action.option_strings[0] if action.option_strings else _name(action) for action in own),
         )
+
+
+def _name(action: argparse.Action) -> str:
+    return action.option_strings[0] if action.option_strings else str(action.metavar or "ID")
 
 
 def test_the_command_line_is_what_the_table_says() -> None:
     documented = {}
     for row in table("Command"):
-        found = re.match(r"`([a-z ]+?)(?: (?=[\[A-Z])(.*))?`$", row[0])
+        found = re.match(r"`([a-z ]+?)(?: (?=[\[A-Z-])(.*))?`$", row[0])
         assert found, row[0]
-        documented[found[1]] = frozenset(re.findall(r"--[a-z]+|\bID\b", found[2] or ""))
+        documented[found[1]] = frozenset(re.findall(r"--[a-z]+|\b(?:ID|PROVIDER)\b", found[2] or ""))
     assert documented == dict(leaves(cli._parser()))
 
 

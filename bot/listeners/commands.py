@@ -24,6 +24,7 @@ from bot.workflow import Page, Workflow
 log = get_logger(__name__)
 
 COMMAND = "/cancel-order"
+NO_REASON = "No reason was given"
 
 _USER = re.compile(r"(?:<@)?([UW][A-Z0-9]{4,20})(?:\|[^>]*)?>?", re.ASCII)
 
@@ -82,6 +83,8 @@ class Desk:
             "pending": self._pending,
             "history": self._history,
             "withdraw": self._withdraw,
+            "pause": self._pause,
+            "resume": self._resume,
         }
 
     async def answer(self, body: Body) -> str:
@@ -164,6 +167,30 @@ class Desk:
         request = await self._workflow.find(rest[0] if rest else "")
         after = await self._workflow.withdraw(request.id, person)
         return notices.status_text(after, self._workflow.facts(after))
+
+    async def _pause(self, person: Person, rest: list[str]) -> str:
+        """Of one provider or of all; what follows is the reason."""
+        named = self._named(rest)
+        if named is None:
+            return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
+        reason = " ".join(rest[1:] if named else rest) or NO_REASON
+        return literal(await self._workflow.breakers.pause(named, person, reason), 2000)
+
+    async def _resume(self, person: Person, rest: list[str]) -> str:
+        named = self._named(rest)
+        if named is None or (rest and not named):
+            return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
+        return literal(await self._workflow.breakers.resume(named, person), 2000)
+
+    def _named(self, words: list[str]) -> str | None:
+        """The provider that the first word names; empty when it names none, None when it seems to be one
+        that is misspelt or not set up here: what was meant for one must not stop all."""
+        first = words[0].lower() if words else ""
+        names = [facts.name for facts in self._workflow.accounts.facts]
+        if first in names:
+            return first
+        is_near = first and get_close_matches(first, names, 1, cutoff=0.7)
+        return None if is_near or self._workflow.knows(first) else ""
 
     def _list(self, page: Page, title: str, verb: str) -> str:
         facts = {request.provider: self._workflow.facts(request) for request in page.requests}

@@ -34,6 +34,7 @@ from bot.model import (
 from bot.rules import evolve, replay
 from bot.store import chain
 from bot.store.codec import dump_event, dump_request, load_event, load_request
+from bot.store.pauses import Pauses
 from bot.store.raw import Raw
 from bot.store.tables import (
     ActionRow,
@@ -70,6 +71,7 @@ class Unit:
         """One time for everything in the transaction."""
         self.has_news = False
         """Work became due or a message is owed: whoever does those should look."""
+        self.pauses = Pauses(session, now)
         self.wiped = False
         """A reference was deleted: its bytes must not stay in the write-ahead log."""
 
@@ -330,6 +332,15 @@ class Unit:
             execution_options={"synchronize_session": False},
         ).scalar_one_or_none()
         return None if claimed is None else self._session.get(ActionRow, claimed)
+
+    def hasten(self, kind: str, provider: str) -> None:
+        """Whatever of this kind waits in the lanes of a provider is due now; of all, if none is named."""
+        waits = update(ActionRow).where(col(ActionRow.kind) == kind, ~col(ActionRow.done))
+        if provider:
+            lane = col(ActionRow.lane)
+            waits = waits.where((lane == provider) | lane.startswith(f"{provider}/", autoescape=True))
+        self._changed(waits.where(col(ActionRow.due) > self.now).values(due=self.now))
+        self.has_news = True
 
     def finish(self, action_id: int, token: str) -> None:
         self._changed(
