@@ -86,7 +86,7 @@ class Bot:
         self._clock = clock or utc_now
         self._pace = pace or SlackPace()
         self._facts = {adapter.facts.name: adapter.facts for adapter in adapters}
-        self._accounts = _accounts(settings, adapters)
+        self._accounts = accounts_of(settings, adapters)
         self._supervisor = Supervisor()
         self._ties = Supervisor()
         self._open = AsyncExitStack()
@@ -115,7 +115,9 @@ class Bot:
         self._open_parts()
         door = await self._listen()
         identity = await self._introduce()
-        directory = Directory(self._people(), identity.team)
+        people = people_of(settings, self._slack)
+        self._open.push_async_callback(people.close)
+        directory = Directory(people, identity.team)
         workflow = Workflow(self._store, self._accounts, self._facts, self._policy(identity), directory)
         await self._read_history(workflow)
         await self._store.write(lambda unit: unit.note("started", self._note()))
@@ -138,14 +140,6 @@ class Bot:
         await self._open_door(door, workflow, identity)
         self._starting = ""
         log.info("ready", transport=self._transport, port=self.port, accounts=len(list(self._accounts)))
-
-    def _people(self) -> Sources:
-        """Where the directory asks: Slack, and whoever knows who is on call."""
-        given = self._settings.pagerduty
-        if given is None:
-            return Sources(self._slack)
-        limits = HttpLimits(ON_CALL_TIMEOUT, self._settings.provider_max_bytes)
-        return Sources(self._slack, [PagerDuty(given.key.get_secret_value(), given.base_url, limits)])
 
     # --- the parts --------------------------------------------------------------------------------
 
@@ -325,7 +319,16 @@ def _transport(settings: Settings, wanted: str) -> str:
     return "socket" if settings.slack_app_token else "http"
 
 
-def _accounts(settings: Settings, adapters: Sequence[type[Provider]]) -> Accounts:
+def people_of(settings: Settings, slack: Slack) -> Sources:
+    """Where the directory asks: Slack, and whoever knows who is on call."""
+    given = settings.pagerduty
+    if given is None:
+        return Sources(slack)
+    limits = HttpLimits(ON_CALL_TIMEOUT, settings.provider_max_bytes)
+    return Sources(slack, [PagerDuty(given.key.get_secret_value(), given.base_url, limits)])
+
+
+def accounts_of(settings: Settings, adapters: Sequence[type[Provider]]) -> Accounts:
     limits = HttpLimits(settings.provider_timeout.total_seconds(), settings.provider_max_bytes)
     by_name = {adapter.facts.name: adapter for adapter in adapters}
     return Accounts(

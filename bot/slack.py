@@ -114,6 +114,8 @@ class Slack:
         self.clock_offset: timedelta | None = None
         """How far `clock` is ahead of Slack's, by its latest answer and to about a second, plus half of
         the time which that answer took; None until there was one."""
+        self.scopes: frozenset[str] | None = None
+        """What the token may do, by Slack's latest answer; None where Slack did not say."""
         self.session = ClientSession(
             timeout=CALL_TIMEOUT, middlewares=(_refuse_redirects, self._compare_clocks)
         )
@@ -128,6 +130,10 @@ class Slack:
         found = _part(await self._read("bots.info", {"bot": bot}), "bot", dict)
         self._me = Identity(team, user, bot, str(found.get("app_id", "")), me.get("enterprise_id") or "")
         return self._me
+
+    async def open_connection(self) -> None:
+        """Ask for the address of a Socket Mode connection, as only an app-level token may, and leave it."""
+        await self._call("apps.connections.open", {})
 
     async def post(
         self,
@@ -258,6 +264,7 @@ class Slack:
             raise SlackProblem(UNREADABLE) from None  # the SDK trips over what is not JSON
         except (ClientError, SlackClientError, TimeoutError, OSError) as lost:
             raise SlackProblem(f"no_answer_{type(lost).__name__}") from None
+        self.scopes = _scopes(answer.headers) or self.scopes
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 
     async def _compare_clocks(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -285,6 +292,11 @@ def _date(header: str) -> datetime | None:
         return parsedate_to_datetime(header).astimezone(UTC) + timedelta(seconds=0.5)
     except (ValueError, OverflowError):
         return None
+
+
+def _scopes(headers: Mapping[str, str]) -> frozenset[str] | None:
+    given = next((value for name, value in headers.items() if name.lower() == "x-oauth-scopes"), None)
+    return None if given is None else frozenset(filter(None, map(str.strip, given.split(","))))
 
 
 def _posted(message: Mapping[str, Any], me: Identity) -> Posted:
