@@ -18,6 +18,7 @@ from bot.accounts import Account, Accounts
 from bot.breakers import Breakers, count, why_paused
 from bot.directory import Directory
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate, Refused
+from bot.foresee import Foresight, foresee
 from bot.model import (
     ENDED,
     Approve,
@@ -352,6 +353,25 @@ class Workflow:
             _owe(unit, announce.home(person))
 
         await self._store.write(note)
+
+    async def foresee(self, account: Account, by: Person) -> Foresight:
+        """What would become of a request of `by`, as far as is known now. Raises `Refused` for somebody
+        from another workspace."""
+        if by.team != self.policy.team:
+            raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
+
+        def look(unit: Unit) -> Foresight:
+            return foresee(
+                self._directory,
+                account,
+                by,
+                requesters=self.policy.requesters,
+                escalation=(self.policy.escalate_after, self.policy.escalate_to),
+                paused=why_paused(unit, account.facts, self._facts),
+                now=unit.now,
+            )
+
+        return await self._store.read(look)
 
     def may_decide(self, request: Request, person: Person) -> bool:
         """Whether `person` may approve it as far as is known; who cannot be asked about may."""

@@ -51,6 +51,7 @@ VERBS = {
     "withdraw <id>": "take your own request back",
     "pause [provider] [reason]": "send nothing more to a provider, or to any; for approvers",
     "resume [provider]": "end a pause; for approvers",
+    "simulate <provider>": "who could approve if you asked now",
 }
 """Each verb as it is typed, and what it shows or does."""
 

@@ -12,8 +12,9 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot import asking
 from bot.asking import Meant
 from bot.blocks import forms, ids, notices
-from bot.blocks.text import literal
+from bot.blocks.text import literal, mention, when
 from bot.errors import CountersignError
+from bot.foresee import Style, in_words
 from bot.listeners.answers import SLOW, attempt
 from bot.listeners.payload import Body, message_text, pressed, text_at, who_acted, who_typed
 from bot.logs import get_logger
@@ -24,6 +25,7 @@ from bot.workflow import Page, Workflow
 log = get_logger(__name__)
 
 COMMAND = "/cancel-order"
+IN_SLACK = Style(mention, when, literal)
 NO_REASON = "No reason was given"
 
 _USER = re.compile(r"(?:<@)?([UW][A-Z0-9]{4,20})(?:\|[^>]*)?>?", re.ASCII)
@@ -85,6 +87,7 @@ class Desk:
             "withdraw": self._withdraw,
             "pause": self._pause,
             "resume": self._resume,
+            "simulate": self._simulate,
         }
 
     async def answer(self, body: Body) -> str:
@@ -181,6 +184,18 @@ class Desk:
         if named is None or (rest and not named):
             return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
         return literal(await self._workflow.breakers.resume(named, person), 2000)
+
+    async def _simulate(self, person: Person, rest: list[str]) -> str:
+        """Of a provider, and of one of its accounts where there are several."""
+        accounts = self._workflow.accounts
+        named = rest[0].lower() if rest else ""
+        names = accounts.names_of(named)
+        if not names:
+            return notices.unknown_provider(rest[0] if rest else "", accounts.facts)
+        account = accounts.find(named, rest[1] if len(rest) > 1 else names[0] if len(names) == 1 else "")
+        if account is None:
+            return f"Which account? There are: {literal(', '.join(names), 1000)}."
+        return "\n".join(in_words(await self._workflow.foresee(account, person), IN_SLACK))
 
     def _named(self, words: list[str]) -> str | None:
         """The provider that the first word names; empty when it names none, None when it seems to be one
