@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from slack_sdk.errors import SlackApiError
@@ -23,6 +23,8 @@ from bot.errors import ChainBroken, StorageError
 from bot.health import Health
 from bot.home import Home
 from bot.logs import get_logger
+from bot.measured import Measured, Watch
+from bot.metrics import Metrics
 from bot.on_call import PagerDuty, Sources
 from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.settings import Settings
@@ -86,7 +88,8 @@ class Bot:
         self._clock = clock or utc_now
         self._pace = pace or SlackPace()
         self._facts = {adapter.facts.name: adapter.facts for adapter in adapters}
-        self._accounts = accounts_of(settings, adapters)
+        self._metrics = Metrics(adapter.facts.name for adapter in adapters)
+        self._accounts = accounts_of(settings, adapters, self._metrics.provider_answered)
         self._supervisor = Supervisor()
         self._ties = Supervisor()
         self._open = AsyncExitStack()
@@ -147,7 +150,12 @@ class Bot:
         settings = self._settings
         self._store = Store(settings.database_url, self._given_clock)
         self._open.callback(self._store.close)
-        self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url, self._clock)
+        self._slack = Slack(
+            settings.slack_bot_token.get_secret_value(),
+            settings.slack_api_url,
+            self._clock,
+            self._metrics.slack_answered,
+        )
         self._open.push_async_callback(self._slack.close)
         for account in self._accounts:
             self._open.push_async_callback(account.provider.close)
@@ -159,6 +167,7 @@ class Bot:
         self._health.add(self._is_started)
         self._health.add(self._stores)
         self._health.add_to(site)
+        self._metrics.add_to(site, self._store, self._health.problems)
         door = None
         if self._roles.web and self._transport == "http":
             door = HttpDoor(None, [secret.get_secret_value() for secret in settings.signing_secrets])
@@ -328,13 +337,20 @@ def people_of(settings: Settings, slack: Slack) -> Sources:
     return Sources(slack, [PagerDuty(given.key.get_secret_value(), given.base_url, limits)])
 
 
-def accounts_of(settings: Settings, adapters: Sequence[type[Provider]]) -> Accounts:
+def accounts_of(
+    settings: Settings, adapters: Sequence[type[Provider]], watch: Watch | None = None
+) -> Accounts:
+    """`watch` is told of each call to a provider."""
+
+    def measured(provider: Provider) -> Provider:
+        return cast("Provider", Measured(provider, watch)) if watch else provider
+
     limits = HttpLimits(settings.provider_timeout.total_seconds(), settings.provider_max_bytes)
     by_name = {adapter.facts.name: adapter for adapter in adapters}
     return Accounts(
         Account(
             name=given.name,
-            provider=by_name[given.provider].from_settings(given.values, limits),
+            provider=measured(by_name[given.provider].from_settings(given.values, limits)),
             channel=given.channel or settings.approval_channel,
             approvers=given.approvers or settings.approvers,
             quorum=given.approvals_required or settings.approvals_required,

@@ -108,8 +108,16 @@ async def _refuse_redirects(request: ClientRequest, handler: ClientHandlerType) 
 class Slack:
     """The Web API. Build it inside the running loop, close it at the end."""
 
-    def __init__(self, token: str, api_url: str, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        token: str,
+        api_url: str,
+        clock: Callable[[], datetime] = _utc_now,
+        watch: Callable[[str, SlackProblem | None], None] = lambda _method, _problem: None,
+    ) -> None:
+        """`watch` is told of each call and what was wrong with its answer, if anything was."""
         self._clock = clock
+        self._watch = watch
         self._me: Identity | None = None
         self.clock_offset: timedelta | None = None
         """How far `clock` is ahead of Slack's, by its latest answer and to about a second, plus half of
@@ -254,6 +262,17 @@ class Slack:
 
     async def _call(
         self, method: str, arguments: Mapping[str, Any], body: str = "json", verb: str = "POST"
+    ) -> dict[str, Any]:
+        try:
+            answer = await self._answer(method, arguments, body, verb)
+        except SlackProblem as problem:
+            self._watch(method, problem)
+            raise
+        self._watch(method, None)
+        return answer
+
+    async def _answer(
+        self, method: str, arguments: Mapping[str, Any], body: str, verb: str
     ) -> dict[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
         try:

@@ -32,8 +32,9 @@ from bot.model import (
     order_key,
 )
 from bot.rules import evolve, replay
-from bot.store import chain
+from bot.store import chain, numbers
 from bot.store.codec import dump_event, dump_request, load_event, load_request
+from bot.store.numbers import Numbers
 from bot.store.pauses import Pauses
 from bot.store.raw import Raw
 from bot.store.tables import (
@@ -355,6 +356,14 @@ class Unit:
             .where(col(ActionRow.id) == action_id, col(ActionRow.token) == token)
             .values(due=self.now + after, token=None, lease=None)
         )
+
+    def numbers(self) -> Numbers:
+        """What `/metrics` tells about the present."""
+        return numbers.count(self._session, self.now, frozenset(each.provider for each in self.pauses.all()))
+
+    def past(self, after: int, limit: int) -> tuple[int, list[tuple[str, Event, datetime]]]:
+        """The next events of the history, and the number of the last of them."""
+        return numbers.past(self._session, after, limit)
 
     def free_all_actions(self) -> None:
         """Void every lease. Only for the sole process on a database, at its start."""
