@@ -73,6 +73,8 @@ class Unit:
         self.has_news = False
         """Work became due or a message is owed: whoever does those should look."""
         self.pauses = Pauses(session, now)
+        self.saved: list[tuple[str | None, Event | str]] = []
+        """What was added to the history: the events of requests, and the kinds of notes."""
         self.wiped = False
         """A reference was deleted: its bytes must not stay in the write-ahead log."""
 
@@ -193,6 +195,7 @@ class Unit:
         """Add something to the history that belongs to no request: a start, a stop."""
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
         self._session.add(chain.link(self.head(), None, self.now, kind, text))
+        self.saved.append((None, kind))
         self._session.flush()
 
     def notes(self, kind: str) -> list[dict[str, Any]]:
@@ -256,6 +259,7 @@ class Unit:
             row = chain.link(head, request_id, self.now, event.kind, dump_event(event))
             self._session.add(row)
             head = chain.Head(row.seq, row.hash)
+            self.saved.append((request_id, event))
         self._session.flush()
 
     def _store_row(self, before: Request, after: Request) -> None:
