@@ -51,7 +51,14 @@ from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/how-it-works.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/how-it-works.md",
+    "docs/operations.md",
+)
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS)
 
@@ -256,7 +263,7 @@ def code_in(document: str) -> list[str]:
 def test_every_command_named_is_understood(document: str) -> None:
     for line in code_in(document):
         if found := re.search(r"python -m bot ([a-z].*)", line):
-            given = cli._parser().parse_args(shlex.split(found[1]))
+            given = cli._parser().parse_args(shlex.split(found[1], comments=True))
             assert callable(given.command)
 
 
