@@ -34,6 +34,8 @@ class Kind(StrEnum):
     DIRECT = "direct"
     WHISPER = "whisper"
     HOME = "home"
+    NOTICE = "notice"
+    """To everybody in a channel, about no request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,12 @@ def refusal(channel: str, person: Person, problem: CountersignError, request: Re
     if request is None:
         return whisper(channel, person, problem.advice)
     return whisper(channel, person, refusals.refusal(request, problem.rule, problem.advice, person))
+
+
+def notice(channel: str, text: str) -> Owed:
+    """Something that everybody in a channel has to know."""
+    body = _body(text=text, blocks=[section(text, "line")])
+    return Owed(f"channel:{channel}", Kind.NOTICE, None, channel, body)
 
 
 def home(person: Person) -> Owed:

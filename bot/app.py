@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from slack_sdk.errors import SlackApiError
@@ -19,10 +19,12 @@ from bot.directory import REFRESH_EVERY, Directory
 from bot.doors import bolt
 from bot.doors.http import MAX_BODY, HttpDoor
 from bot.doors.socket import SocketDoor
-from bot.errors import ChainBroken
+from bot.errors import ChainBroken, StorageError
 from bot.health import Health
 from bot.home import Home
 from bot.logs import get_logger
+from bot.measured import Measured, Watch
+from bot.metrics import Metrics
 from bot.on_call import PagerDuty, Sources
 from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.settings import Settings
@@ -86,7 +88,8 @@ class Bot:
         self._clock = clock or utc_now
         self._pace = pace or SlackPace()
         self._facts = {adapter.facts.name: adapter.facts for adapter in adapters}
-        self._accounts = _accounts(settings, adapters)
+        self._metrics = Metrics(adapter.facts.name for adapter in adapters)
+        self._accounts = accounts_of(settings, adapters, self._metrics.provider_answered)
         self._supervisor = Supervisor()
         self._ties = Supervisor()
         self._open = AsyncExitStack()
@@ -115,7 +118,9 @@ class Bot:
         self._open_parts()
         door = await self._listen()
         identity = await self._introduce()
-        directory = Directory(self._people(), identity.team)
+        people = people_of(settings, self._slack)
+        self._open.push_async_callback(people.close)
+        directory = Directory(people, identity.team)
         workflow = Workflow(self._store, self._accounts, self._facts, self._policy(identity), directory)
         await self._read_history(workflow)
         await self._store.write(lambda unit: unit.note("started", self._note()))
@@ -123,6 +128,7 @@ class Bot:
         channels = [account.channel for account in self._accounts]
         self._witness = Witness(self._slack, self._store, channels, self._clock)
         self._health.add(self._is_in_no_doubt)
+        self._health.tell(lambda: self._is_paused(workflow))
         await asyncio.gather(
             directory.refresh(self._accounts.approvers, settings.requesters, settings.escalate_to),
             *([self._witness.compare()] if self._roles.worker else []),
@@ -138,21 +144,18 @@ class Bot:
         self._starting = ""
         log.info("ready", transport=self._transport, port=self.port, accounts=len(list(self._accounts)))
 
-    def _people(self) -> Sources:
-        """Where the directory asks: Slack, and whoever knows who is on call."""
-        given = self._settings.pagerduty
-        if given is None:
-            return Sources(self._slack)
-        limits = HttpLimits(ON_CALL_TIMEOUT, self._settings.provider_max_bytes)
-        return Sources(self._slack, [PagerDuty(given.key.get_secret_value(), given.base_url, limits)])
-
     # --- the parts --------------------------------------------------------------------------------
 
     def _open_parts(self) -> None:
         settings = self._settings
         self._store = Store(settings.database_url, self._given_clock)
         self._open.callback(self._store.close)
-        self._slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url, self._clock)
+        self._slack = Slack(
+            settings.slack_bot_token.get_secret_value(),
+            settings.slack_api_url,
+            self._clock,
+            self._metrics.slack_answered,
+        )
         self._open.push_async_callback(self._slack.close)
         for account in self._accounts:
             self._open.push_async_callback(account.provider.close)
@@ -164,6 +167,7 @@ class Bot:
         self._health.add(self._is_started)
         self._health.add(self._store.check)
         self._health.add_to(site)
+        self._metrics.add_to(site, self._store, self._health.problems)
         door = None
         if self._roles.web and self._transport == "http":
             door = HttpDoor(None, [secret.get_secret_value() for secret in settings.signing_secrets])
@@ -207,8 +211,8 @@ class Bot:
         deadlines = Deadlines(settings.provider_timeout, settings.reconcile_after, settings.reconcile_for)
         retry = Retry(settings.outbox_retry_min, settings.outbox_retry_max)
         link = self._link()
-        # What another process saves wakes this one by the link only.
-        idle = 30.0 if self._roles.web else 5.0 if link else 1.0
+        # What another process saves wakes this one by the link only. The command line may save as well.
+        idle = 5.0 if self._roles.web or link else 1.0
         self._worker = Worker(
             self._store,
             workflow,
@@ -294,6 +298,12 @@ class Bot:
         failing = ", ".join([*self._supervisor.failing, *self._ties.failing])
         return self._starting or self._broken or (f"failing: {failing}" if failing else "")
 
+    async def _is_paused(self, workflow: Workflow) -> str:
+        try:
+            return await workflow.breakers.now()
+        except StorageError:
+            return ""  # the store's own check says so
+
     async def _delivers(self) -> str:
         return self._outbox.problem
 
@@ -311,13 +321,29 @@ def _transport(settings: Settings, wanted: str) -> str:
     return "socket" if settings.slack_app_token else "http"
 
 
-def _accounts(settings: Settings, adapters: Sequence[type[Provider]]) -> Accounts:
+def people_of(settings: Settings, slack: Slack) -> Sources:
+    """Where the directory asks: Slack, and whoever knows who is on call."""
+    given = settings.pagerduty
+    if given is None:
+        return Sources(slack)
+    limits = HttpLimits(ON_CALL_TIMEOUT, settings.provider_max_bytes)
+    return Sources(slack, [PagerDuty(given.key.get_secret_value(), given.base_url, limits)])
+
+
+def accounts_of(
+    settings: Settings, adapters: Sequence[type[Provider]], watch: Watch | None = None
+) -> Accounts:
+    """`watch` is told of each call to a provider."""
+
+    def measured(provider: Provider) -> Provider:
+        return cast("Provider", Measured(provider, watch)) if watch else provider
+
     limits = HttpLimits(settings.provider_timeout.total_seconds(), settings.provider_max_bytes)
     by_name = {adapter.facts.name: adapter for adapter in adapters}
     return Accounts(
         Account(
             name=given.name,
-            provider=by_name[given.provider].from_settings(given.values, limits),
+            provider=measured(by_name[given.provider].from_settings(given.values, limits)),
             channel=given.channel or settings.approval_channel,
             approvers=given.approvers or settings.approvers,
             quorum=given.approvals_required or settings.approvals_required,

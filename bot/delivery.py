@@ -110,7 +110,7 @@ class Delivery:
         match Kind(message.kind):
             case Kind.CARD:
                 await self._paint(message, look_first)
-            case Kind.REPLY:
+            case Kind.REPLY | Kind.NOTICE:
                 await self._reply(message, body, look_first)
             case Kind.DIRECT:
                 await self._direct(message, body)

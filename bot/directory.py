@@ -69,6 +69,22 @@ class Directory:
             return None
         return frozenset(v.person.user for v in verdicts if v.answer is Eligibility.ELIGIBLE)
 
+    def everybody(self, names: Iterable[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+        """Who is on a list, by Slack user ID, and the groups of it that could not be read."""
+        people: set[str] = set()
+        unread: list[str] = []
+        for name in names:
+            known = self._fresh(self._groups, name, FRESH) if _is_group(name) else None
+            if _is_group(name) and known is None:
+                unread.append(name)
+            else:
+                people |= known.value if known is not None else {name}
+        return frozenset(people), tuple(unread)
+
+    def standing(self, person: Person) -> Verdict:
+        """Whether somebody is a full member, whatever list they are on, as far as is known by now."""
+        return self._standing(person, FRESH)
+
     def spelled_out(self, names: Iterable[str]) -> tuple[str, ...]:
         """The same list with people in place of on-call schedules, where it is known who that is now."""
         found: list[str] = []

@@ -21,9 +21,14 @@ PATIENCE = 5.0
 class Health:
     def __init__(self) -> None:
         self._checks: list[Check] = []
+        self._told: list[Check] = []
 
     def add(self, check: Check) -> None:
         self._checks.append(check)
+
+    def tell(self, about: Check) -> None:
+        """Something to know that makes nobody less ready, such as a pause."""
+        self._told.append(about)
 
     async def problems(self) -> list[str]:
         found = await asyncio.gather(*(_ask(check) for check in self._checks))
@@ -40,9 +45,9 @@ class Health:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         problems = await self.problems()
-        return web.json_response(
-            {"ready": not problems, "problems": problems}, status=503 if problems else 200
-        )
+        told = [each for each in [await _ask(about) for about in self._told] if each]
+        answer = {"ready": not problems, "problems": problems} | ({"information": told} if told else {})
+        return web.json_response(answer, status=503 if problems else 200)
 
 
 async def _ask(check: Check) -> str:

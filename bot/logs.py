@@ -12,8 +12,8 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from html import escape as html_escape
 from types import TracebackType
 from typing import IO, Any, Literal, cast
@@ -68,6 +68,14 @@ def configure(level: str, format: Format, secrets: Iterable[str], stream: IO[str
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return structlog.stdlib.get_logger(name)
+
+
+@contextmanager
+def about(**fields: object) -> Iterator[None]:
+    """Each line that is logged meanwhile, in this task or one begun by it, has these fields; those that are
+    empty are left out."""
+    with structlog.contextvars.bound_contextvars(**{name: value for name, value in fields.items() if value}):
+        yield
 
 
 def log_crashes() -> None:

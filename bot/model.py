@@ -114,6 +114,18 @@ class OpenQuestion:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is sent to a provider, or to any, until somebody says so."""
+
+    provider: str
+    """Empty: all of them."""
+    by: str
+    """A Slack user ID, or what did it where that was nobody in Slack."""
+    reason: str
+    since: datetime
+
+
 class Finding(StrEnum):
     """What people saw at the provider when the bot could not find out."""
 

@@ -33,6 +33,8 @@ class OnCallSource(Protocol):
         """Who is on call in one schedule now. Raises `CannotRead`."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class People(Protocol):
     """Slack, as far as it is asked about people."""
@@ -105,6 +107,11 @@ class Sources:
     def __init__(self, slack: People, sources: Sequence[OnCallSource] = ()) -> None:
         self._slack = slack
         self._sources: Mapping[str, OnCallSource] = {source.name: source for source in sources}
+
+    async def close(self) -> None:
+        """Slack is closed by whoever opened it."""
+        for source in self._sources.values():
+            await source.close()
 
     async def profile(self, user: str) -> Profile:
         return await self._slack.profile(user)

@@ -25,7 +25,7 @@ from bot.delivery import (
     may_be_there,
 )
 from bot.errors import StorageError
-from bot.logs import get_logger
+from bot.logs import about, get_logger
 from bot.slack import UNREACHABLE, Slack, SlackProblem
 from bot.store import Store, Unit
 from bot.store.tables import MessageRow
@@ -201,6 +201,10 @@ class Outbox:
             return
 
     async def _deliver(self, message: MessageRow) -> None:
+        with about(request=message.request_id):
+            await self._try(message)
+
+    async def _try(self, message: MessageRow) -> None:
         identity = message.id or 0
         self._silenced.pop(message.lane, None)
         try:

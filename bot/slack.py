@@ -108,12 +108,22 @@ async def _refuse_redirects(request: ClientRequest, handler: ClientHandlerType) 
 class Slack:
     """The Web API. Build it inside the running loop, close it at the end."""
 
-    def __init__(self, token: str, api_url: str, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        token: str,
+        api_url: str,
+        clock: Callable[[], datetime] = _utc_now,
+        watch: Callable[[str, SlackProblem | None], None] = lambda _method, _problem: None,
+    ) -> None:
+        """`watch` is told of each call and what was wrong with its answer, if anything was."""
         self._clock = clock
+        self._watch = watch
         self._me: Identity | None = None
         self.clock_offset: timedelta | None = None
         """How far `clock` is ahead of Slack's, by its latest answer and to about a second, plus half of
         the time which that answer took; None until there was one."""
+        self.scopes: frozenset[str] | None = None
+        """What the token may do, by Slack's latest answer; None where Slack did not say."""
         self.session = ClientSession(
             timeout=CALL_TIMEOUT, middlewares=(_refuse_redirects, self._compare_clocks)
         )
@@ -128,6 +138,10 @@ class Slack:
         found = _part(await self._read("bots.info", {"bot": bot}), "bot", dict)
         self._me = Identity(team, user, bot, str(found.get("app_id", "")), me.get("enterprise_id") or "")
         return self._me
+
+    async def open_connection(self) -> None:
+        """Ask for the address of a Socket Mode connection, as only an app-level token may, and leave it."""
+        await self._call("apps.connections.open", {})
 
     async def post(
         self,
@@ -249,6 +263,17 @@ class Slack:
     async def _call(
         self, method: str, arguments: Mapping[str, Any], body: str = "json", verb: str = "POST"
     ) -> dict[str, Any]:
+        try:
+            answer = await self._answer(method, arguments, body, verb)
+        except SlackProblem as problem:
+            self._watch(method, problem)
+            raise
+        self._watch(method, None)
+        return answer
+
+    async def _answer(
+        self, method: str, arguments: Mapping[str, Any], body: str, verb: str
+    ) -> dict[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
             answer = await self.client.api_call(method, http_verb=verb, **{body: given})
@@ -258,6 +283,7 @@ class Slack:
             raise SlackProblem(UNREADABLE) from None  # the SDK trips over what is not JSON
         except (ClientError, SlackClientError, TimeoutError, OSError) as lost:
             raise SlackProblem(f"no_answer_{type(lost).__name__}") from None
+        self.scopes = _scopes(answer.headers) or self.scopes
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 
     async def _compare_clocks(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -285,6 +311,11 @@ def _date(header: str) -> datetime | None:
         return parsedate_to_datetime(header).astimezone(UTC) + timedelta(seconds=0.5)
     except (ValueError, OverflowError):
         return None
+
+
+def _scopes(headers: Mapping[str, str]) -> frozenset[str] | None:
+    given = next((value for name, value in headers.items() if name.lower() == "x-oauth-scopes"), None)
+    return None if given is None else frozenset(filter(None, map(str.strip, given.split(","))))
 
 
 def _posted(message: Mapping[str, Any], me: Identity) -> Posted:

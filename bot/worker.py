@@ -18,7 +18,7 @@ from bot import agenda
 from bot.agenda import Kind
 from bot.directory import Directory
 from bot.errors import ChainBroken, CountersignError, StorageError
-from bot.logs import get_logger
+from bot.logs import about, get_logger
 from bot.model import (
     BEFORE_PERMIT,
     CallPerson,
@@ -51,6 +51,8 @@ JUST_NOW = 15.0
 comes before, may take its own deadline besides."""
 WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
+STILL_PAUSED = timedelta(seconds=15)
+"""Until a request that waits for the end of a pause is looked at again, should nobody wake us before."""
 NEVER_CONFIRMED = "The provider did not confirm or deny the cancellation in time."
 
 
@@ -169,6 +171,10 @@ class Worker:
 
     async def _perform(self, held: Held) -> None:
         """Run one action and put it away; whatever goes wrong, it is tried again later."""
+        with about(request=held.request_id):
+            await self._try(held)
+
+    async def _try(self, held: Held) -> None:
         try:
             try:
                 again = await self._actions[held.kind](held)
@@ -241,6 +247,9 @@ class Worker:
         except CountersignError as gone:
             await self._workflow.record(request.id, Hold(gone.advice))
             return agenda.next_look(held.runs + 2, None)
+        if paused := await self._workflow.breakers.stop(request):
+            await self._workflow.record(request.id, Hold(paused))
+            return STILL_PAUSED
         began = self._elapsed()
         order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)
@@ -252,11 +261,12 @@ class Worker:
         if permit is None:
             after, _ = await self._workflow.load(request.id)
             return agenda.next_look(held.runs + 2, None) if after.state is State.APPROVED else None
-        outcome = await self._send(request, reference, permit, asked_at)
-        after = await self._write_down(request.id, RecordAnswer(epoch, outcome))
+        with about(attempt=permit.attempt):
+            outcome = await self._send(request, reference, permit, asked_at)
+            after = await self._write_down(request.id, RecordAnswer(epoch, outcome))
+            log.info("cancel_answered", result=outcome.result, code=outcome.code)
         if after.state not in {State.ACCEPTED, State.UNKNOWN}:
             self._quiet_since.pop(epoch, None)
-        log.info("cancel_answered", request=request.id, attempt=permit.attempt, result=outcome.result)
         return None
 
     async def _judge(self, request: Request, order: OrderState, epoch: str) -> TakePermit:
@@ -305,9 +315,13 @@ class Worker:
         request, reference = await self._workflow.load(held.request_id)
         if request.state not in {State.ACCEPTED, State.UNKNOWN} or not request.permit or reference is None:
             return None
-        epoch = request.permit.epoch
+        with about(attempt=request.attempts):
+            return await self._look_what_became(held, request, request.permit, reference)
+
+    async def _look_what_became(self, held: Held, request: Request, permit: Permit, reference: str) -> Again:
+        epoch = permit.epoch
         accepted = request.state is State.ACCEPTED
-        rested = self._rested(request.permit)
+        rested = self._rested(permit)
         if not accepted and rested < self._quarantine(request):
             return self._quarantine(request) - rested
         try:
@@ -315,10 +329,10 @@ class Worker:
         except CountersignError as gone:
             await self._workflow.record(request.id, CallPerson(epoch, gone.advice))
             return None
-        outcome = await provider.follow_up(reference, Attempt(request.permit.order, rested, accepted))
-        age = self._clock() - request.permit.at
+        outcome = await provider.follow_up(reference, Attempt(permit.order, rested, accepted))
+        age = self._clock() - permit.at
         after = await self._workflow.record(request.id, RecordFollowUp(epoch, outcome))
-        if after.state is not request.state or after.permit != request.permit:
+        if after.state is not request.state or after.permit != permit:
             self._quiet_since.pop(epoch, None)
             return None  # decided, or scheduled anew under the new state
         horizon = provider.facts.confirm_within if accepted else self._deadlines.reconcile_for

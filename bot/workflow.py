@@ -16,8 +16,10 @@ from typing import Any
 from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
 from bot.batches import LEFT_TO_PEOPLE, Batch
+from bot.breakers import Breakers, count, why_paused
 from bot.directory import Directory
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate, Refused
+from bot.foresee import Foresight, foresee
 from bot.model import (
     ENDED,
     Approve,
@@ -37,6 +39,7 @@ from bot.model import (
     Requested,
     State,
     TakeBack,
+    TakePermit,
     Verdict,
     Withdraw,
     closing_digest,
@@ -134,6 +137,7 @@ class Workflow:
         self.policy = policy
         self._directory = directory
         self._verified = Head()
+        self.breakers = Breakers(store, accounts, facts, directory)
         from bot.batching import Batches  # it builds on this module
 
         self.batches = Batches(self, store)
@@ -359,6 +363,25 @@ class Workflow:
 
         await self._store.write(note)
 
+    async def foresee(self, account: Account, by: Person) -> Foresight:
+        """What would become of a request of `by`, as far as is known now. Raises `Refused` for somebody
+        from another workspace."""
+        if by.team != self.policy.team:
+            raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
+
+        def look(unit: Unit) -> Foresight:
+            return foresee(
+                self._directory,
+                account,
+                by,
+                requesters=self.policy.requesters,
+                escalation=(self.policy.escalate_after, self.policy.escalate_to),
+                paused=why_paused(unit, account.facts, self._facts),
+                now=unit.now,
+            )
+
+        return await self._store.read(look)
+
     def may_decide(self, request: Request, person: Person) -> bool:
         """Whether `person` may approve it as far as is known; who cannot be asked about may."""
         return self.verdict(request, person).answer is not Eligibility.NOT_ELIGIBLE
@@ -411,7 +434,7 @@ class Workflow:
 
         return await self._store.write(apply)
 
-    async def take_permit(self, request_id: str, command: Command, epoch: str) -> Permit | None:
+    async def take_permit(self, request_id: str, command: TakePermit, epoch: str) -> Permit | None:
         """The right to send one cancel, durable, or None when something stands in its way.
 
         Raises `ChainBroken` when the stored request is not what its history adds up to.
@@ -421,7 +444,9 @@ class Workflow:
             verified = unit.verify(self._verified)
             request = self._present(unit, request_id)
             unit.prove(request)
-            after = self._save(unit, request, decide(request, command, unit.now))
+            paused = why_paused(unit, self.facts(request), self._facts)
+            judged = replace(command, doubt=command.doubt or paused)
+            after = self._save(unit, request, decide(request, judged, unit.now))
             mine = after.permit if after.state is State.EXECUTING else None
             return (mine if mine is not None and mine.epoch == epoch else None), verified
 
@@ -486,6 +511,7 @@ class Workflow:
             return before
         after = unit.save(before, events)
         self._follow(unit, before, after, events)
+        count(unit, after, events, self.facts(after), self.breakers.channels(after.provider))
         return after
 
     def _follow(self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]) -> None:

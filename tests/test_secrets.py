@@ -536,12 +536,22 @@ async def all_goes_well(day: Day) -> None:
 
 async def everything_fails(day: Day) -> None:
     slack_fails(day)
+    on_duty = asyncio.create_task(resumes_whatever_pauses_itself(day))
     await asyncio.gather(*(the_provider_fails(day, name) for name in day.town.vendors))
+    on_duty.cancel()
     await asyncio.gather(*(day.look(name, day.fresh(name, **hidden(name))) for name in day.town.vendors))
     await the_power_fails(day)
     for vendor in day.town.vendors.values():
         setattr(vendor, KEYS[vendor.name][0], "another key by now")
     await asyncio.gather(*(day.look(name, day.fresh(name)) for name in day.town.vendors))
+
+
+async def resumes_whatever_pauses_itself(day: Day) -> None:
+    """More answers are lost here than the bot goes on with by itself."""
+    while True:
+        for (provider,) in rows(day.world.database, "SELECT provider FROM pause WHERE since IS NOT NULL"):
+            await day.command("resume", provider)
+        await asyncio.sleep(0.3)  # the pause may be announced long after this, for Slack fails as well
 
 
 def slack_fails(day: Day) -> None:

@@ -49,6 +49,9 @@ VERBS = {
     "pending": "what waits for people, the oldest first",
     "history": "the requests that ended; add a provider, a member ID or `me` for some of them",
     "withdraw <id>": "take your own request back",
+    "pause [provider] [reason]": "send nothing more to a provider, or to any; for approvers",
+    "resume [provider]": "end a pause; for approvers",
+    "simulate <provider>": "who could approve if you asked now",
 }
 """Each verb as it is typed, and what it shows or does."""
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from bot import __version__
 from bot.app import SlackRefusesUs
-from bot.cli import about, audit, requests, run
+from bot.cli import about, audit, doctor, pauses, requests, run, simulate
 from bot.cli.console import BAD_CHAIN, BAD_DATABASE, BAD_SETTINGS, FAILED, INTERRUPTED, OK, complain
 from bot.errors import ChainBroken, StorageError
 from bot.settings import SettingsError
@@ -47,6 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bot", description="Countersign")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for each in (run, requests, audit, about):
+    for each in (run, requests, audit, pauses, doctor, simulate, about):
         each.add(commands)
     return parser

@@ -12,8 +12,8 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.listeners import register
-from bot.listeners.payload import Body, text_at
-from bot.logs import get_logger
+from bot.listeners.payload import Body, pressed, text_at
+from bot.logs import about, get_logger
 from bot.slack import Identity, Slack
 from bot.workflow import Workflow
 
@@ -25,6 +25,8 @@ _EVENT = "event_callback"
 EVENTS = ("app_home_opened",)
 """Those that somebody listens to; the manifest asks for no others."""
 _NAMES = ("type", "callback_id")
+_PERSON = re.compile(r"[UW][A-Z0-9]{1,20}", re.ASCII)
+_REQUEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ID = re.compile(r"[\x21-\x7e]+")
 
 
@@ -49,7 +51,18 @@ async def answer(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
     and Bolt would obey some of it."""
     if payload.get("type") == _EVENT and payload["event"].get("type") not in EVENTS:
         return BoltResponse(status=200)  # Slack would send it again and again
-    return await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+    with about(**_whom_and_what(payload)):
+        return await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+
+
+def _whom_and_what(payload: Body) -> dict[str, str]:
+    """For the log, as far as these look like IDs: whoever sent this is not known to be Slack's user yet."""
+    person = text_at(payload, "user", "id") or text_at(payload, "user_id")
+    request = pressed(payload)
+    return {
+        "person": person if _PERSON.fullmatch(person) else "",
+        "request": request if _REQUEST.fullmatch(request) else "",
+    }
 
 
 def _is_event(payload: Body) -> bool:

@@ -14,8 +14,9 @@ from bot.asking import Meant
 from bot.batch_views import Views
 from bot.blocks import forms, ids, notices
 from bot.blocks.batch_notices import batch_line, batch_status
-from bot.blocks.text import literal
+from bot.blocks.text import literal, mention, when
 from bot.errors import CountersignError
+from bot.foresee import Style, in_words
 from bot.listeners.answers import SLOW, attempt
 from bot.listeners.payload import Body, message_text, pressed, text_at, who_acted, who_typed
 from bot.logs import get_logger
@@ -26,6 +27,8 @@ from bot.workflow import Page, Workflow
 log = get_logger(__name__)
 
 COMMAND = "/cancel-order"
+IN_SLACK = Style(mention, when, literal)
+NO_REASON = "No reason was given"
 
 _USER = re.compile(r"(?:<@)?([UW][A-Z0-9]{4,20})(?:\|[^>]*)?>?", re.ASCII)
 
@@ -84,6 +87,9 @@ class Desk:
             "pending": self._pending,
             "history": self._history,
             "withdraw": self._withdraw,
+            "pause": self._pause,
+            "resume": self._resume,
+            "simulate": self._simulate,
         }
 
     async def answer(self, body: Body) -> str:
@@ -172,6 +178,42 @@ class Desk:
         request = await self._workflow.find(rest[0] if rest else "")
         after = await self._workflow.withdraw(request.id, person)
         return notices.status_text(after, self._workflow.facts(after))
+
+    async def _pause(self, person: Person, rest: list[str]) -> str:
+        """Of one provider or of all; what follows is the reason."""
+        named = self._named(rest)
+        if named is None:
+            return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
+        reason = " ".join(rest[1:] if named else rest) or NO_REASON
+        return literal(await self._workflow.breakers.pause(named, person, reason), 2000)
+
+    async def _resume(self, person: Person, rest: list[str]) -> str:
+        named = self._named(rest)
+        if named is None or (rest and not named):
+            return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
+        return literal(await self._workflow.breakers.resume(named, person), 2000)
+
+    async def _simulate(self, person: Person, rest: list[str]) -> str:
+        """Of a provider, and of one of its accounts where there are several."""
+        accounts = self._workflow.accounts
+        named = rest[0].lower() if rest else ""
+        names = accounts.names_of(named)
+        if not names:
+            return notices.unknown_provider(rest[0] if rest else "", accounts.facts)
+        account = accounts.find(named, rest[1] if len(rest) > 1 else names[0] if len(names) == 1 else "")
+        if account is None:
+            return f"Which account? There are: {literal(', '.join(names), 1000)}."
+        return "\n".join(in_words(await self._workflow.foresee(account, person), IN_SLACK))
+
+    def _named(self, words: list[str]) -> str | None:
+        """The provider that the first word names; empty when it names none, None when it seems to be one
+        that is misspelt or not set up here: what was meant for one must not stop all."""
+        first = words[0].lower() if words else ""
+        names = [facts.name for facts in self._workflow.accounts.facts]
+        if first in names:
+            return first
+        is_near = first and get_close_matches(first, names, 1, cutoff=0.7)
+        return None if is_near or self._workflow.knows(first) else ""
 
     def _list(self, page: Page, several: Views, title: str, verb: str) -> str:
         facts = {request.provider: self._workflow.facts(request) for request in page.requests}

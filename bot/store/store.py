@@ -12,8 +12,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Session
 
 from bot.errors import Conflict, StorageError
+from bot.logs import get_logger
+from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
 from bot.store.several import Unit
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 TRIES = 5
@@ -51,12 +55,19 @@ class Store:
         be as good as once.
         """
         loop = asyncio.get_running_loop()
+        units: list[Unit] = []
+
+        def once(work: Callable[[Unit], T]) -> T:
+            return self._write_once(work, units)
+
         try:
-            result = await loop.run_in_executor(self._write_thread, self.write_now, work)
+            result = await loop.run_in_executor(self._write_thread, self._run, once, work)
         except StorageError:
             self._is_refused = True
             raise
         self._is_refused = False
+        for request_id, event in units[-1].saved:
+            _log(request_id, event)
         if self._is_untidy:
             self._write_thread.submit(self._tidy)  # behind the answer, before the next write
         for wake in self._after_commit:
@@ -84,7 +95,7 @@ class Store:
 
     def write_now(self, work: Callable[[Unit], T]) -> T:
         """`write` for programs without an event loop: the command line."""
-        return self._run(self._write_once, work)
+        return self._run(lambda work: self._write_once(work, []), work)
 
     def read_now(self, work: Callable[[Unit], T]) -> T:
         return self._run(self._read_once, work)
@@ -109,11 +120,13 @@ class Store:
                     raise StorageError(_plain(problem)) from None
         raise AssertionError("unreachable")
 
-    def _write_once(self, work: Callable[[Unit], T]) -> T:
+    def _write_once(self, work: Callable[[Unit], T], units: list[Unit]) -> T:
+        """Adds the unit to `units` before it begins: the last one there is the one that was committed."""
         with Session(self._database.writer, expire_on_commit=False) as session, session.begin():
             connection = session.connection()
             now = self._database.begin(connection)
             unit = Unit(session, self._time(now))
+            units.append(unit)
             result = work(unit)
             if unit.has_news:
                 self._database.tell(connection)
@@ -132,6 +145,18 @@ class Store:
 
     def _tidy(self) -> None:
         self._is_untidy = not self._database.tidy()
+
+
+def _log(request_id: str | None, event: Event | str) -> None:
+    """One line for each link of the history. Not what people wrote: that is in the history itself."""
+    if isinstance(event, str):
+        log.info("noted", kind=event)
+        return
+    who = getattr(event, "requester", None) or getattr(event, "by", None)
+    person = {"person": who.user} if isinstance(who, Person) else {}
+    rule = {"rule": event.rule} if isinstance(event, AttemptRefused) else {}
+    attempt = {"attempt": event.attempt} if isinstance(event, Permitted) else {}
+    log.info(event.kind, request=request_id, **person, **rule, **attempt)
 
 
 def _plain(problem: DBAPIError) -> str:

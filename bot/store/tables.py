@@ -141,6 +141,20 @@ class HomeRow(Table, table=True):
     opened_at: datetime = Field(index=True)
 
 
+class PauseRow(Table, table=True):
+    """Whether anything may be sent to a provider, and how many of its outcomes in a row stayed unknown."""
+
+    __tablename__ = "pause"
+
+    provider: str = Field(primary_key=True)
+    """Empty: all of them."""
+    since: datetime | None = None
+    """None: it is not paused."""
+    by: str = ""
+    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
+    unknowns: int = 0
+
+
 class ActionRow(Table, table=True):
     """Work that is due: at most one row for each kind and request."""
 

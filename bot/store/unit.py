@@ -32,13 +32,10 @@ from bot.model import (
     order_key,
 )
 from bot.rules import evolve, replay
-from bot.store import chain
-from bot.store.codec import (
-    dump_event,
-    dump_request,
-    load_event,
-    load_request,
-)
+from bot.store import chain, numbers
+from bot.store.codec import dump_event, dump_request, load_event, load_request
+from bot.store.numbers import Numbers
+from bot.store.pauses import Pauses
 from bot.store.raw import Raw
 from bot.store.tables import (
     ActionRow,
@@ -79,6 +76,9 @@ class RequestUnit:
         """One time for everything in the transaction."""
         self.has_news = False
         """Work became due or a message is owed: whoever does those should look."""
+        self.pauses = Pauses(session, now)
+        self.saved: list[tuple[str | None, Event | str]] = []
+        """What was added to the history: the events of requests, and the kinds of notes."""
         self.wiped = False
         """A reference was deleted: its bytes must not stay in the write-ahead log."""
 
@@ -210,6 +210,7 @@ class RequestUnit:
         """Add something to the history that belongs to no request: a start, a stop."""
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
         self._session.add(chain.link(self.head(), None, self.now, kind, text))
+        self.saved.append((None, kind))
         self._session.flush()
 
     def notes(self, kind: str) -> list[dict[str, Any]]:
@@ -273,6 +274,7 @@ class RequestUnit:
             row = chain.link(head, request_id, self.now, event.kind, dump_event(event))
             self._session.add(row)
             head = chain.Head(row.seq, row.hash)
+            self.saved.append((request_id, event))
         self._session.flush()
 
     def _store_row(self, before: Request, after: Request) -> None:
@@ -351,6 +353,15 @@ class RequestUnit:
         ).scalar_one_or_none()
         return None if claimed is None else self._session.get(ActionRow, claimed)
 
+    def hasten(self, kind: str, provider: str) -> None:
+        """Whatever of this kind waits in the lanes of a provider is due now; of all, if none is named."""
+        waits = update(ActionRow).where(col(ActionRow.kind) == kind, ~col(ActionRow.done))
+        if provider:
+            lane = col(ActionRow.lane)
+            waits = waits.where((lane == provider) | lane.startswith(f"{provider}/", autoescape=True))
+        self._changed(waits.where(col(ActionRow.due) > self.now).values(due=self.now))
+        self.has_news = True
+
     def finish(self, action_id: int, token: str) -> None:
         self._changed(
             update(ActionRow)
@@ -364,6 +375,14 @@ class RequestUnit:
             .where(col(ActionRow.id) == action_id, col(ActionRow.token) == token)
             .values(due=self.now + after, token=None, lease=None)
         )
+
+    def numbers(self) -> Numbers:
+        """What `/metrics` tells about the present."""
+        return numbers.count(self._session, self.now, frozenset(each.provider for each in self.pauses.all()))
+
+    def past(self, after: int, limit: int) -> tuple[int, list[tuple[str, Event, datetime]]]:
+        """The next events of the history, and the number of the last of them."""
+        return numbers.past(self._session, after, limit)
 
     def free_all_actions(self) -> None:
         """Void every lease. Only for the sole process on a database, at its start."""

@@ -1,0 +1,64 @@
+"""`pause` and `resume`: stop sending cancels, from where the bot runs."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+
+from bot import breakers, typed
+from bot.blocks import pauses
+from bot.cli.console import BAD_SETTINGS, FAILED, OK, Commands, complain, opened, read_settings, say
+from bot.logs import one_line
+from bot.settings import Settings
+from providers import ADAPTERS
+from providers.contract import Facts
+
+KNOWN = {adapter.facts.name: adapter.facts for adapter in ADAPTERS}
+
+
+def add(commands: Commands) -> None:
+    paused = commands.add_parser("pause", help="send nothing more to a provider, or to any")
+    paused.add_argument("provider", nargs="?", metavar="PROVIDER", help="all of them when left out")
+    paused.add_argument("--reason", default="No reason was given")
+    paused.set_defaults(command=_pause)
+    resumed = commands.add_parser("resume", help="end a pause")
+    resumed.add_argument("provider", nargs="?", metavar="PROVIDER", help="the pause of all when left out")
+    resumed.set_defaults(command=_resume)
+
+
+def _pause(given: argparse.Namespace) -> int:
+    if problem := typed.complaint("reason", given.reason):
+        complain(problem, BAD_SETTINGS)
+    facts, channels = _meant(given, read_settings())
+    with opened() as store:
+        begun = store.write_now(
+            lambda unit: breakers.pause(unit, facts, _who(), one_line(given.reason), channels)
+        )
+    say(one_line(f"{pauses.why(begun, facts)}. The channel is told by the running bot."))
+    return OK
+
+
+def _resume(given: argparse.Namespace) -> int:
+    facts, channels = _meant(given, read_settings())
+    with opened() as store:
+        told = store.write_now(lambda unit: breakers.resume(unit, facts, _who(), channels, KNOWN))
+    say(one_line(told))
+    return OK
+
+
+def _meant(given: argparse.Namespace, settings: Settings) -> tuple[Facts | None, list[str]]:
+    """The provider, or None for all, and the channels that have to know."""
+    accounts = [one for one in settings.accounts if given.provider in (None, one.provider)]
+    if not accounts:
+        names = ", ".join(dict.fromkeys(one.provider for one in settings.accounts))
+        complain(f"There is no provider {one_line(given.provider)!r} set up here, only: {names}.", FAILED)
+    channels = [one.channel or settings.approval_channel for one in accounts]
+    return KNOWN.get(given.provider or ""), list(dict.fromkeys(channels))
+
+
+def _who() -> str:
+    """Whoever is logged in on this machine, as far as it says."""
+    try:
+        return f"{getpass.getuser()} on the command line"
+    except (KeyError, OSError):
+        return "the command line"
