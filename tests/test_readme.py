@@ -51,7 +51,14 @@ from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/how-it-works.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/how-it-works.md",
+    "docs/audit.md",
+)
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS)
 
