@@ -266,7 +266,7 @@ class Delivery:
                 raise
             log.warning("message_not_looked_for", kind=message.kind, why=problem.code)
             return None
-        mark = _mark(message)
+        mark = message.mark
         return next((one for one in posted if one.is_ours and one.payload.get("message") == mark), None)
 
 
@@ -297,16 +297,11 @@ def _plain(message: Message) -> Message:
     return Message(text, [{"type": "section", "text": {"type": "plain_text", "text": text}}])
 
 
-def _mark(message: MessageRow) -> str:
-    """The same at each try, and not that of a message in another database."""
-    return f"{message.id}-{message.created_at.timestamp():.6f}"
-
-
 def _marked(message: MessageRow) -> dict[str, Any]:
-    return {"event_type": NOTE, "event_payload": {"message": _mark(message)}}
+    return {"event_type": NOTE, "event_payload": {"message": message.mark}}
 
 
 def _outcome(message: MessageRow, request: Request, head: str) -> dict[str, Any]:
     """What lets an auditor, or a restored database, hold the channel against the history."""
     payload = {"request_id": request.id, "state": request.state.value, "audit_head": head}
-    return {"event_type": OUTCOME, "event_payload": payload | {"message": _mark(message)}}
+    return {"event_type": OUTCOME, "event_payload": payload | {"message": message.mark}}

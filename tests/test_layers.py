@@ -114,6 +114,7 @@ RULES = (
             "bot.model",
             "bot.rules",
             "bot.store",
+            "bot.__version__",
         ),
     ),
     Rule(

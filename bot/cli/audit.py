@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot import acknowledge
 from bot.audit import history
-from bot.cli import exported
+from bot.cli import channel, exported
 from bot.cli.console import FAILED, OK, Commands, complain, database, opened, plainly, read_settings, say
 from bot.logs import one_line
 from bot.slack import SlackProblem
@@ -21,6 +21,12 @@ def add(commands: Commands) -> None:
     audit = commands.add_parser("audit", help="the history").add_subparsers(required=True, metavar="WHAT")
     verified = audit.add_parser("verify", help="walk the whole chain; exit 4 at the first wrong row")
     verified.add_argument("--export", metavar="FILE", type=Path, help="check this export by itself instead")
+    verified.add_argument(
+        "--channel", action="store_true", help="hold the channel against the history as well"
+    )
+    verified.add_argument(
+        "--since", metavar="TIME", type=exported.moment, help="with --channel: requests made since then"
+    )
     verified.set_defaults(command=_verify)
     exported.add(audit)
     acknowledged = audit.add_parser(
@@ -33,6 +39,8 @@ def add(commands: Commands) -> None:
 def _verify(given: argparse.Namespace) -> int:
     if given.export:
         return exported.verify(given.export)
+    if given.channel:
+        return channel.verify(given.since)
     with plainly(), reading(database()) as connection:
         head = history.verify(connection)
     say(f"The history verifies: {head.seq} events, head {head.hash}.")

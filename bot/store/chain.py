@@ -7,6 +7,7 @@ rewrite the past has to rewrite all of it, and the heads posted in the channel g
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from bot.errors import ChainBroken
 from bot.store.tables import EventRow
 
 GENESIS = "0" * 64
+_HEAD = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,12 @@ class Head:
 
     def __str__(self) -> str:
         return f"{self.seq}:{self.hash}"
+
+    @classmethod
+    def read(cls, text: object) -> Head | None:
+        """A head as it was written down somewhere; None for anything else."""
+        found = _HEAD.fullmatch(text) if isinstance(text, str) else None
+        return found and cls(int(found[1]), found[2])
 
 
 def link(head: Head, request_id: str | None, at: datetime, kind: str, body: str) -> EventRow:
