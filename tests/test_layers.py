@@ -118,6 +118,12 @@ RULES = (
         ),
     ),
     Rule(
+        "plots are an extra that need not be installed",
+        modules=("bot", "providers", "sandbox"),
+        besides=("bot.audit.plots",),
+        never=("matplotlib",),
+    ),
+    Rule(
         "the bot works without bot.audit: only the command line knows it",
         modules=("bot", "providers", "sandbox"),
         besides=("bot.audit", "bot.cli"),
@@ -196,6 +202,7 @@ FORBIDDEN = {
     "bot/workflow.py": "from bot.app import build_app",
     "bot/audit/export.py": "from bot.workflow import Workflow",
     "bot/witness.py": "from bot.audit import history",
+    "bot/audit/report.py": "from matplotlib.figure import Figure",
 }
 
 

@@ -144,7 +144,7 @@ thead { display: table-header-group }
 tr { break-inside: avoid }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
   border-bottom: 1px solid #e3e6ea; overflow-wrap: anywhere }
-th { white-space: nowrap; font-size: .82rem; color: #57606a; font-weight: 600;
+th { overflow-wrap: normal; font-size: .82rem; color: #57606a; font-weight: 600;
   border-bottom: 1px solid #aab1bb }
 td:first-child, .events td:nth-child(2) { white-space: nowrap }
 .numbers td:not(:first-child), .numbers th:not(:first-child) { text-align: right }

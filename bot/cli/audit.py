@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot import acknowledge
 from bot.audit import history
-from bot.cli import channel, exported
+from bot.cli import channel, exported, report
 from bot.cli.console import FAILED, OK, Commands, complain, database, opened, plainly, read_settings, say
 from bot.logs import one_line
 from bot.slack import SlackProblem
@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
     )
     verified.set_defaults(command=_verify)
     exported.add(audit)
+    report.add(audit)
     acknowledged = audit.add_parser(
         "acknowledge", help="go on with a database that is older than the channel, or another one"
     )
