@@ -157,8 +157,11 @@ def _about_the_decision(step: Step, before: Request, about: Dossier) -> Iterator
                 "Bound to",
                 [code(bound_to), " ", _same(bound_to == closing_digest(before), "what was found")],
             )
-        case AttemptRefused(rule=rule):
+        case AttemptRefused(rule=rule, why=why):
             yield "Refused by rule", code(rule)
+            yield "They were told", why or "not recorded"
+        case Denied(why=why):
+            yield "Counts because", why or "not recorded"
         case _:
             pass
 
