@@ -290,7 +290,8 @@ class Bot:
         )
 
     def _note(self) -> dict[str, Any]:
-        return {"version": __version__, "settings": self._settings.fingerprint()}
+        roles = {"web": self._roles.web, "worker": self._roles.worker}
+        return {"version": __version__, "settings": self._settings.fingerprint()} | roles
 
     # --- is it well -------------------------------------------------------------------------------
 

@@ -300,7 +300,7 @@ class Delivery:
                 raise
             log.warning("message_not_looked_for", kind=message.kind, why=problem.code)
             return None
-        mark = _mark(message)
+        mark = message.mark
         return next((one for one in posted if one.is_ours and one.payload.get("message") == mark), None)
 
 
@@ -331,19 +331,14 @@ def _plain(message: Message) -> Message:
     return Message(text, [{"type": "section", "text": {"type": "plain_text", "text": text}}])
 
 
-def _mark(message: MessageRow) -> str:
-    """The same at each try, and not that of a message in another database."""
-    return f"{message.id}-{message.created_at.timestamp():.6f}"
-
-
 def _marked(message: MessageRow) -> dict[str, Any]:
-    return {"event_type": NOTE, "event_payload": {"message": _mark(message)}}
+    return {"event_type": NOTE, "event_payload": {"message": message.mark}}
 
 
 def _outcome(message: MessageRow, request: Request, head: str) -> dict[str, Any]:
     """What lets an auditor, or a restored database, hold the channel against the history."""
     payload = {"request_id": request.id, "state": request.state.value, "audit_head": head}
-    return {"event_type": OUTCOME, "event_payload": payload | {"message": _mark(message)}}
+    return {"event_type": OUTCOME, "event_payload": payload | {"message": message.mark}}
 
 
 def _with_lines(unit: Unit, batch_id: str) -> tuple[Batch, list[Request]] | None:
@@ -361,5 +356,5 @@ def _outcome_of_all(
         return None
     state = "executing" if not is_done(found) else next(iter(found)).value if len(found) == 1 else "several"
     ended = {one.value: [line.short_id for line in lines if line.state is one] for one in found}
-    payload = {"request_id": batch.id, "state": state, "audit_head": head, "message": _mark(message)}
+    payload = {"request_id": batch.id, "state": state, "audit_head": head, "message": message.mark}
     return {"event_type": OUTCOME, "event_payload": payload | ({"lines": ended} if is_done(found) else {})}

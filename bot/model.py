@@ -529,6 +529,8 @@ class QuorumReached:
 class Denied:
     by: Person
     reason: str
+    why: str = ""
+    """Why they count."""
     kind: Literal["denied"] = "denied"
 
 
@@ -635,6 +637,8 @@ class AttemptRefused:
     by: Person
     action: str
     rule: str
+    why: str = ""
+    """What they were told."""
     kind: Literal["attempt_refused"] = "attempt_refused"
 
 

@@ -207,7 +207,7 @@ def _deny(request: Request, command: Deny, now: datetime) -> list[Event]:
     if command.by == request.requester:
         raise Refused("own_request", "This is your own request. Use Withdraw to take it back.")
     _must_be_approver(command.verdict, needs_certainty=True)
-    return [Denied(command.by, command.reason)]
+    return [Denied(command.by, command.reason, command.verdict.why)]
 
 
 def _question(request: Request, command: Question, now: datetime) -> list[Event]:

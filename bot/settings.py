@@ -131,7 +131,8 @@ class Settings:
         return tuple(secret.get_secret_value() for secret in secrets if secret)
 
     def fingerprint(self) -> str:
-        """A short hash of the policy, so that the audit log shows when it changed."""
+        """A short hash of all settings that decide what is executed and when, and of no secret, so that the
+        history shows when they changed."""
         secret = {value.get_secret_value() for value in self.provider_secrets}
         policy: dict[str, Any] = {
             "approvers": sorted(self.approvers),
@@ -141,6 +142,11 @@ class Settings:
             "approval_channel": self.approval_channel,
             "accounts": [account.in_the_open(secret) for account in self.accounts],
             "escalation": [self.escalate_after.total_seconds(), sorted(self.escalate_to)],
+            "reminders": self.remind_after.total_seconds(),
+            "provider": [self.provider_timeout.total_seconds(), self.provider_max_bytes],
+            "reconcile": [self.reconcile_after.total_seconds(), self.reconcile_for.total_seconds()],
+            "slack": self.slack_api_url,
+            "on_call": self.pagerduty.base_url if self.pagerduty else "",
         }
         return hashlib.sha256(json.dumps(policy, sort_keys=True).encode()).hexdigest()[:16]
 

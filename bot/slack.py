@@ -90,6 +90,7 @@ class Posted:
     event_type: str = ""
     """Of the metadata that were posted with it; empty where there are none."""
     payload: Mapping[str, Any] = field(default_factory=dict)
+    blocks: Sequence[Mapping[str, Any]] = ()
 
 
 def _utc_now() -> datetime:
@@ -328,6 +329,7 @@ def _posted(message: Mapping[str, Any], me: Identity) -> Posted:
         thread=str(message.get("thread_ts") or ""),
         event_type=str(metadata.get("event_type") or ""),
         payload=metadata.get("event_payload") or {},
+        blocks=message.get("blocks") or (),
     )
 
 

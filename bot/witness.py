@@ -8,7 +8,6 @@ done may have been done. And a clock that is wrong makes requests live too long,
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,8 +35,6 @@ AT_MOST = 1000
 """Messages that are read in search of a first anchor, in a channel where people talk as well."""
 BEHIND, ACKNOWLEDGED = "behind", "acknowledged"
 """What is noted in the history: what it was found to lack, and that somebody knows."""
-
-_HEAD = re.compile(r"(\d{1,15}):([0-9a-f]{64})")
 
 
 class Source(Protocol):
@@ -77,12 +74,12 @@ def _anchors(messages: Iterable[Posted]) -> list[Anchor]:
 
 
 def _anchor(message: Posted) -> Anchor | None:
-    head = _HEAD.fullmatch(str(message.payload.get("audit_head")))
+    head = Head.read(message.payload.get("audit_head"))
     if head is None:
         return None
     request_id, state = (str(message.payload.get(name, "")) for name in ("request_id", "state"))
     posted_at = datetime.fromtimestamp(float(message.ts), UTC)
-    return Anchor(Head(int(head[1]), head[2]), request_id, state, posted_at)
+    return Anchor(head, request_id, state, posted_at)
 
 
 def forgotten(unit: Unit, anchors: Iterable[Anchor]) -> list[Anchor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -51,6 +51,8 @@ from bot.store import Store, Unit
 from bot.store.chain import Head
 from providers.contract import Facts, Standing
 
+ASK_REFUSED = "ask_refused"
+"""What is noted in the history when somebody may not ask."""
 ALREADY = "You have done that already, and it counts once. The card shows what is still needed."
 WATCHED_FOR = timedelta(days=2)
 """How long after it was opened an App Home is kept up to date."""
@@ -179,6 +181,16 @@ class Workflow:
         `Refused` when this person may not ask.
         """
         account = self._check_form(ask)
+        try:
+            return await self._submit(ask, by, account)
+        except AskedBefore:
+            raise  # only told; whoever knows may ask all the same
+        except Refused as refused:
+            told = _refused(account, by, refused)
+            await self._store.write(lambda unit: unit.note(ASK_REFUSED, told))
+            raise
+
+    async def _submit(self, ask: Ask, by: Person, account: Account) -> Request:
         self.may_ask(by)
         self.can_be_approved(account, by)
         request_id = secrets.token_hex(16)
@@ -498,7 +510,7 @@ class Workflow:
                     _owe(unit, announce.whisper(click.channel if click else "", by, ALREADY))
                 return self._save(unit, request, events)
             except Refused as refused:
-                unit.save(request, [AttemptRefused(by, action, refused.rule)])
+                unit.save(request, [AttemptRefused(by, action, refused.rule, refused.advice)])
                 return refused
 
         result = await self._store.write(decide_and_save)
@@ -617,6 +629,12 @@ class Workflow:
             raise Refused(
                 "too_many", f"You have {mine} open requests. Wait for some of them, or withdraw some."
             )
+
+
+def _refused(account: Account, by: Person, refused: Refused) -> dict[str, Any]:
+    """For the history: there is no request that it could belong to."""
+    told = {"rule": refused.rule, "why": refused.advice}
+    return told | {"by": asdict(by), "provider": account.facts.name, "account": account.name}
 
 
 def _not_again(unit: Unit, key: str, seen: str) -> None:

@@ -111,6 +111,32 @@ RULES = (
         never=("sandbox", "tests"),
     ),
     Rule(
+        "what convinces an auditor reads what is stored, and nothing else can do without it",
+        modules=("bot.audit",),
+        never=("bot*", *SLACK, "asyncio", "socket"),
+        except_for=(
+            "bot.audit",
+            "bot.blocks",
+            "bot.errors",
+            "bot.model",
+            "bot.rules",
+            "bot.store",
+            "bot.__version__",
+        ),
+    ),
+    Rule(
+        "plots are an extra that need not be installed",
+        modules=("bot", "providers", "sandbox"),
+        besides=("bot.audit.plots",),
+        never=("matplotlib",),
+    ),
+    Rule(
+        "the bot works without bot.audit: only the command line knows it",
+        modules=("bot", "providers", "sandbox"),
+        besides=("bot.audit", "bot.cli"),
+        never=("bot.audit",),
+    ),
+    Rule(
         "bot.app wires everything together, so nothing else may depend on it",
         modules=("bot", "providers"),
         besides=("bot.app", "bot.cli", "bot.__main__"),
@@ -181,6 +207,9 @@ FORBIDDEN = {
     "bot/announce.py": "from providers.northwind import Northwind",
     "bot/settings.py": "def late():\n    import sandbox.slack",
     "bot/workflow.py": "from bot.app import build_app",
+    "bot/audit/export.py": "from bot.workflow import Workflow",
+    "bot/witness.py": "from bot.audit import history",
+    "bot/audit/report.py": "from matplotlib.figure import Figure",
 }
 
 
@@ -199,6 +228,8 @@ ALLOWED = {
     "providers/northwind.py": "from providers.contract import Facts\nfrom providers.http import get",
     "providers/__init__.py": "from typing import Final",
     "providers/http.py": "import httpx",
+    "bot/audit/export.py": "from bot.store.chain import Head\nfrom bot.audit.history import Row",
+    "bot/cli/audit.py": "from bot.audit import export",
     "bot/cli/run.py": "from bot.app import build_app\nfrom providers import ADAPTERS",
     "sandbox/__main__.py": "from bot.app import build_app",
 }

@@ -58,6 +58,7 @@ DOCUMENTS = (
     "SECURITY.md",
     "docs/how-it-works.md",
     "docs/operations.md",
+    "docs/audit.md",
 )
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS)

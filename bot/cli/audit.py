@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from pathlib import Path
 
 from bot import acknowledge
-from bot.cli.console import FAILED, OK, Commands, complain, opened, read_settings, say
+from bot.audit import history
+from bot.cli import channel, exported, report
+from bot.cli.console import FAILED, OK, Commands, complain, database, opened, plainly, read_settings, say
 from bot.logs import one_line
 from bot.slack import SlackProblem
 from bot.store.chain import Head
+from bot.store.reading import reading
 from bot.witness import accept, forgotten
 
 
 def add(commands: Commands) -> None:
     audit = commands.add_parser("audit", help="the history").add_subparsers(required=True, metavar="WHAT")
-    audit.add_parser("verify", help="walk the whole chain; exit 4 at the first wrong row").set_defaults(
-        command=_verify
+    verified = audit.add_parser("verify", help="walk the whole chain; exit 4 at the first wrong row")
+    verified.add_argument("--export", metavar="FILE", type=Path, help="check this export by itself instead")
+    verified.add_argument(
+        "--channel", action="store_true", help="hold the channel against the history as well"
     )
+    verified.add_argument(
+        "--since", metavar="TIME", type=exported.moment, help="with --channel: requests made since then"
+    )
+    verified.set_defaults(command=_verify)
+    exported.add(audit)
+    report.add(audit)
     acknowledged = audit.add_parser(
         "acknowledge", help="go on with a database that is older than the channel, or another one"
     )
@@ -25,9 +37,13 @@ def add(commands: Commands) -> None:
     acknowledged.set_defaults(command=_acknowledge)
 
 
-def _verify(_given: argparse.Namespace) -> int:
-    with opened() as store:
-        head = store.read_now(lambda unit: unit.verify(Head()))
+def _verify(given: argparse.Namespace) -> int:
+    if given.export:
+        return exported.verify(given.export)
+    if given.channel:
+        return channel.verify(given.since)
+    with plainly(), reading(database()) as connection:
+        head = history.verify(connection)
     say(f"The history verifies: {head.seq} events, head {head.hash}.")
     return OK
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from bot.batches import Batch, batch_digest
 from bot.blocks.batch_words import in_numbers
 from bot.blocks.words import FINDINGS, in_words
+from bot.cli import evidence
 from bot.cli.console import FAILED, OK, Commands, as_json, complain, count, opened, say
 from bot.logs import one_line
 from bot.model import (
@@ -52,6 +54,7 @@ def add(commands: Commands) -> None:
     show = requests.add_parser("show", help="one request and its history")
     show.add_argument("id", help="the request's ID, or the beginning of it")
     show.add_argument("--json", action="store_true")
+    show.add_argument("--evidence", metavar="FILE", type=Path, help="write a page for an auditor, as HTML")
     show.set_defaults(command=_show)
 
 
@@ -78,14 +81,15 @@ def _row(request: Request) -> str:
 
 def _show(given: argparse.Namespace) -> int:
     prefix = given.id.lower().lstrip("#")
+    if given.evidence:
+        return evidence.write(prefix, given.evidence)
     with opened() as store:
         found = store.read_now(lambda unit: unit.find(prefix) if prefix else [])
         together = store.read_now(lambda unit: _together(unit, prefix))
         if together and not found:
             return _show_together(*together, as_text=not given.json)
         if len(found) != 1 or together:
-            advice = "Several requests begin with that ID." if found else "There is no request with that ID."
-            complain(advice, FAILED)
+            complain(evidence.SEVERAL if found else evidence.NONE, FAILED)
         history = store.read_now(lambda unit: unit.history(found[0].id))
     if given.json:
         events = [{"at": at.isoformat(), **asdict(event)} for event, at in history]

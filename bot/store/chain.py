@@ -7,16 +7,18 @@ rewrite the past has to rewrite all of it, and the heads posted in the channel g
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from json.encoder import encode_basestring as quoted
 from typing import Any
 
 from bot.errors import ChainBroken
-from bot.model import canonical
 from bot.store.tables import EventRow
 
 GENESIS = "0" * 64
+_HEAD = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,48 +31,56 @@ class Head:
     def __str__(self) -> str:
         return f"{self.seq}:{self.hash}"
 
+    @classmethod
+    def read(cls, text: object) -> Head | None:
+        """A head as it was written down somewhere; None for anything else."""
+        found = _HEAD.fullmatch(text) if isinstance(text, str) else None
+        return found and cls(int(found[1]), found[2])
+
 
 def link(head: Head, request_id: str | None, at: datetime, kind: str, body: str) -> EventRow:
     """The row that follows `head`."""
     seq = head.seq + 1
-    digest = _hash(seq, request_id, at, kind, body, head.hash)
+    digest = seal(seq, request_id, at.isoformat(), kind, body, head.hash)
     return EventRow(
         seq=seq, request_id=request_id, at=at, kind=kind, body=body, previous=head.hash, hash=digest
     )
 
 
-def follow(head: Head, rows: Iterable[Sequence[Any]]) -> Iterator[Head]:
-    """Walk rows in order of `seq`, yielding the head after each. Raises `ChainBroken` at the first
-    row that does not follow from the one before it.
+def follow(head: Head, rows: Iterable[Sequence[Any]]) -> Head:
+    """Walk rows in order of `seq`; returns the last link. Raises `ChainBroken` at the first row that does
+    not follow from the one before it.
 
     Each row is its `seq` and then the bytes of its other columns as they lie on the disk: what cannot
     even be read as text or as a time was changed as well.
     """
-    for seq, *columns in rows:
-        if seq != head.seq + 1:
-            raise ChainBroken(head.seq + 1, f"event {head.seq + 1} is missing from the history")
+    seq, last = head.seq, head.hash
+    for found, *columns in rows:
+        if found != seq + 1:
+            raise ChainBroken(seq + 1, f"event {seq + 1} is missing from the history")
         try:
             texts: list[Any] = [None if raw is None else raw.decode() for raw in columns]
             request_id, at, kind, body, previous, digest = texts
-            is_next = previous == head.hash and digest == _hash(
-                seq, request_id, _time(at), kind, body, previous
-            )
+            is_next = previous == last and digest == seal(found, request_id, time(at), kind, body, previous)
         except (TypeError, ValueError):
             is_next = False
         if not is_next:
-            raise ChainBroken(seq, f"event {seq} of the history was changed")
-        head = Head(seq, digest)
-        yield head
+            raise ChainBroken(found, f"event {found} of the history was changed")
+        seq, last = found, digest
+    return Head(seq, last) if seq != head.seq else head
 
 
-def _time(stored: str) -> datetime:
-    """A time from its one spelling on the disk."""
-    at = datetime.fromisoformat(stored).replace(tzinfo=UTC)
-    if f"{at:%Y-%m-%d %H:%M:%S.%f}" != stored:
+def time(stored: str) -> str:
+    """A time as it is hashed, `2026-11-21T17:00:00.000001+00:00`, from its one spelling on the disk."""
+    if len(stored) != 26 or stored[10] != " ":
         raise ValueError(stored)
-    return at
+    fraction = "" if stored.endswith(".000000") else stored[19:]
+    return f"{stored[:10]}T{stored[11:19]}{fraction}+00:00"
 
 
-def _hash(seq: int, request_id: str | None, at: datetime, kind: str, body: str, previous: str) -> str:
-    content = canonical([seq, request_id, at.isoformat(), kind, body, previous])
-    return hashlib.sha256(content).hexdigest()
+def seal(seq: int, request_id: str | None, at: str, kind: str, body: str, previous: str) -> str:
+    """The hash of a row: SHA-256 over `canonical([seq, request_id, at, kind, body, previous])`, spelled out
+    here because that is most of the work of a walk. Raises `TypeError` for what is no text."""
+    owner = "null" if request_id is None else quoted(request_id)
+    content = f"[{seq},{owner},{quoted(at)},{quoted(kind)},{quoted(body)},{quoted(previous)}]"
+    return hashlib.sha256(content.encode()).hexdigest()

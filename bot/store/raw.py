@@ -13,7 +13,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
+from sqlmodel import col
 from sqlmodel.sql.sqltypes import UTCDateTime
+
+from bot.store.tables import EventRow
 
 
 class Raw(FunctionElement[bytes]):
@@ -25,7 +28,9 @@ class Raw(FunctionElement[bytes]):
 
 @compiles(Raw, "sqlite")
 def _on_sqlite(element: Raw, compiler: SQLCompiler, **options: Any) -> str:
-    return f"CAST({compiler.process(element.clauses, **options)} AS BLOB)"
+    column = compiler.process(element.clauses, **options)
+    # The same bytes in a BLOB are no text: a query for that text would not find the row any more.
+    return f"CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) END"
 
 
 @compiles(Raw, "postgresql")
@@ -35,3 +40,8 @@ def _on_postgres(element: Raw, compiler: SQLCompiler, **options: Any) -> str:
     if isinstance(column.type, UTCDateTime | DateTime):
         text = f"to_char({text} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
     return f"convert_to({text}, 'UTF8')"
+
+
+_AS_STORED = ("request_id", "at", "kind", "body", "previous", "hash")
+LINK = (col(EventRow.seq), *(Raw(getattr(EventRow, name)) for name in _AS_STORED))
+"""A row of the history as `chain.follow` reads it."""

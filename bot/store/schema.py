@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bot.errors import StorageError
@@ -76,13 +76,17 @@ def upgrade(url: str) -> None:
     command.upgrade(_config(url), "head")
 
 
-def problem(url: str) -> str | None:
+def _engine(url: str) -> Engine:
+    return create_engine(url, connect_args={} if is_sqlite(url) else LINK)
+
+
+def problem(url: str, connect: Callable[[str], Engine] = _engine) -> str | None:
     """What is wrong with the schema, in a sentence that says what to do; None when it is right."""
-    if is_empty(url):
+    if is_empty(url, connect):
         return "The database is empty. Run: python -m bot db upgrade"
     where = str(path_of(url)) if is_sqlite(url) else "The database"
     try:
-        present, _ = _present_revision(url)
+        present, _ = _present_revision(connect(url))
     except OperationalError as problem:
         return f"{where} cannot be opened now ({said(problem)}). Nothing was changed."
     except DatabaseError:
@@ -120,7 +124,7 @@ def damage(url: str) -> str | None:
     return f"{path} is damaged ({' '.join(found.split())}). Restore a backup; nothing was changed."
 
 
-def is_empty(url: str) -> bool:
+def is_empty(url: str, connect: Callable[[str], Engine] = _engine) -> bool:
     """True for a file that does not exist yet, and a database without a table: a first start that was
     killed leaves one.
 
@@ -131,15 +135,14 @@ def is_empty(url: str) -> bool:
         if not path.exists() or path.stat().st_size == 0:
             return True
     try:
-        return _present_revision(url) == (None, [])
+        return _present_revision(connect(url)) == (None, [])
     except DatabaseError as problem:
         if is_sqlite(url):
             return False  # something is there, and `problem` says what is wrong with it
         raise StorageError(f"The database cannot be opened now ({said(problem)}).") from None
 
 
-def _present_revision(url: str) -> tuple[str | None, list[str]]:
-    engine = create_engine(url, connect_args={} if is_sqlite(url) else LINK)
+def _present_revision(engine: Engine) -> tuple[str | None, list[str]]:
     try:
         with engine.connect() as connection:
             tables = inspect(connection).get_table_names()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,7 +35,7 @@ from bot.store import chain, numbers
 from bot.store.codec import dump_event, dump_request, load_event, load_request
 from bot.store.numbers import Numbers
 from bot.store.pauses import Pauses
-from bot.store.raw import Raw
+from bot.store.raw import LINK, Raw
 from bot.store.tables import (
     ActionRow,
     BatchRow,
@@ -51,13 +50,9 @@ from bot.store.tables import (
     VoteRow,
 )
 
-_AS_STORED = ("request_id", "at", "kind", "body", "previous", "hash")
-_LINK = (col(EventRow.seq), *(Raw(getattr(EventRow, name)) for name in _AS_STORED))
-"""A row of the history as `chain.follow` reads it."""
 _HASH = Raw(EventRow.hash)
 _ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
 _WITH_ITS_OWN_CARD = _ALONE | (RequestRow.state == State.NEEDS_PERSON.value)
-
 
 NAME_LENGTH = 8
 """Of a worker's name, which its tokens begin with."""
@@ -239,12 +234,11 @@ class RequestUnit:
             last = self._session.exec(select(_HASH).where(EventRow.seq == since.seq)).first()
             if last != since.hash.encode():
                 raise ChainBroken(since.seq, f"event {since.seq} of the history was there before and is not")
-        query = sqlalchemy_select(*_LINK).order_by(col(EventRow.seq)).limit(limit)
+        query = sqlalchemy_select(*LINK).order_by(col(EventRow.seq)).limit(limit)
         if since.seq:  # from the beginning, rows in front of the first one are wrong as well
             query = query.where(col(EventRow.seq) > since.seq)
         with self._session.execute(query.execution_options(yield_per=1000)) as rows:
-            newest = deque(chain.follow(since, rows), maxlen=1)
-        return newest.pop() if newest else since
+            return chain.follow(since, rows)
 
     def prove(self, request: Request) -> None:
         """Raise `ChainBroken` unless the stored request is what its history adds up to.

@@ -359,7 +359,9 @@ def test_a_digest_from_before_there_was_a_second_line_is_what_it_was() -> None:
 
 def test_one_denial_ends_it_also_after_the_quorum() -> None:
     for request in (pending(), approved_by(BOB, CAROL)):
-        assert decide(request, Deny(DAN, "wrong order", verdict(DAN)), NOW) == [Denied(DAN, "wrong order")]
+        assert decide(request, Deny(DAN, "wrong order", verdict(DAN)), NOW) == [
+            Denied(DAN, "wrong order", "because")
+        ]
 
 
 def test_a_denial_needs_certainty_about_who_denies() -> None:

@@ -611,8 +611,14 @@ def test_the_fingerprint_follows_the_policy_and_not_the_secrets() -> None:
         read(ESCALATE_AFTER="1h", ESCALATE_TO="UBOSS"),
         read(ESCALATE_AFTER="2h", ESCALATE_TO="UBOSS"),
         read(NORTHWIND_BASE_URL="https://other.northwind.example"),
+        read(REMIND_AFTER="1h"),
+        read(PROVIDER_TIMEOUT="20s"),
+        read(PROVIDER_MAX_BYTES="4096"),
+        read(RECONCILE_AFTER="50s"),
+        read(RECONCILE_FOR="2h"),
+        read(SLACK_API_URL="https://slack-gov.com/api"),
     ]
-    assert len({same, *(other.fingerprint() for other in others)}) == 9
+    assert len({same, *(other.fingerprint() for other in others)}) == 15
 
 
 @pytest.mark.parametrize("host", ["DYNO", "KUBERNETES_SERVICE_HOST"])
