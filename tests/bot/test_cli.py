@@ -193,7 +193,7 @@ def test_a_provider_with_its_settings_is_shown_as_enabled(
 
 # --- the database -----------------------------------------------------------------------------------
 
-COMMANDS = [("requests", "list"), ("requests", "show", "abcd"), ("audit", "verify")]
+COMMANDS = [("requests", "list"), ("requests", "show", "abcd"), ("audit", "verify"), ("audit", "export")]
 
 
 @pytest.fixture
@@ -370,10 +370,10 @@ def test_of_two_processes_that_find_no_file_one_makes_it(empty: str, monkeypatch
         go_on.wait(10)
         upgrade(url)
 
-    def watched(url: str) -> bool:
+    def watched(url: str, *connect: Any) -> bool:
         if threading.current_thread() is both[1]:
             second_looked.set()
-        return is_empty(url)
+        return is_empty(url, *connect)
 
     monkeypatch.setattr(schema, "upgrade", slowly)
     monkeypatch.setattr(schema, "is_empty", watched)
@@ -522,6 +522,7 @@ async def test_no_command_prints_a_secret(told: World, capsys: pytest.CaptureFix
             ("requests", "show", request),
             ("requests", "show", request, "--json"),
             ("audit", "verify"),
+            ("audit", "export"),
             ("providers",),
             ("manifest", "--json"),
             ("--help",),
