@@ -44,6 +44,8 @@ async def _desktop(chromium: Chromium, town: Town) -> None:
         await _approve(tab, card, "Bob", "1 of 2 approvals")
         await _save(tab, "card", of=CARD)
         await _home(tab, town)
+    async with chromium.tab(1000, 900, scale=1.5) as tab:
+        await _several(tab, town)
     async with chromium.tab(1320, 810) as tab:
         town.vendors["cpanel"].fail_next(Fault.LOSE_ANSWER)
         await tab.go(f"{town.url}/?as=alice&panel=vendors")
@@ -59,6 +61,31 @@ async def _phone(chromium: Chromium, town: Town) -> None:
         await tab.go(f"{town.url}/?as=dan&place={CHANNEL}")
         await tab.run(f"document.querySelector('{CARD}').scrollIntoView()")
         await _save(tab, "phone")
+
+
+async def _several(tab: Tab, town: Town) -> None:
+    """A list of orders, after one of them went wrong."""
+    vendor = town.vendors["digicert"]
+    orders = [vendor.new_order() for _ in range(12)]
+    await tab.go(f"{town.url}/?as=alice")
+    await tab.run("document.getElementById('panel-close').click()")
+    await tab.fill("#line", "/cancel-order digicert")
+    await tab.press("Send", "#composer")
+    await tab.press("Several at once", "#modal")
+    await tab.until("document.querySelectorAll('#modal textarea').length === 3")
+    for box, text in ((0, "\n".join(orders)), (2, "The project was stopped")):
+        await tab.run(f"document.querySelectorAll('#modal textarea')[{box}].id = 'box-{box}'")
+        await tab.fill(f"#box-{box}", text)
+    await tab.press("Ask for approval", "#modal")
+    await tab.until("!document.getElementById('modal').open")
+    vendor.fail_next(Fault.REJECT, on="cancel")
+    await tab.press("# approvals", "#places")
+    card = f"[...document.querySelectorAll('{CARD}')].find((e) => e.innerText.includes('12 orders'))"
+    await tab.until(f"{card}.querySelector('.danger')")
+    await _approve(tab, card, "Bob", "1 of 2 approvals")
+    await _approve(tab, card, "Carol", "Outcome: 11 cancelled and 1 refused")
+    await tab.run(f"{card}.id = 'several'")
+    await _save(tab, "several", of="#several")
 
 
 async def _home(tab: Tab, town: Town) -> None:
