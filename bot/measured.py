@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from bot.traces import span
 from providers.contract import Attempt, Credentials, Facts, OrderState, Outcome, Provider
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ class Measured:
         """Also of a call that was given up."""
         result, began = "gave_up", time.monotonic()
         try:
-            answer = await work
+            with span(f"{call} at {self._provider.facts.name}"):
+                answer = await work
             result = str(result_of(answer))
         finally:
             self._watch(self._provider.facts.name, call, result, time.monotonic() - began)

@@ -29,6 +29,7 @@ from bot.logs import about, get_logger
 from bot.slack import UNREACHABLE, Slack, SlackProblem
 from bot.store import Store, Unit
 from bot.store.tables import MessageRow
+from bot.traces import span
 from providers.contract import Facts
 
 log = get_logger(__name__)
@@ -201,7 +202,8 @@ class Outbox:
             return
 
     async def _deliver(self, message: MessageRow) -> None:
-        with about(request=message.request_id):
+        request = message.request_id or ""
+        with about(request=request), span(f"tell: {message.kind}", request=request, tries=message.tries):
             await self._try(message)
 
     async def _try(self, message: MessageRow) -> None:

@@ -38,6 +38,7 @@ from bot.model import (
 from bot.store import Store, Unit
 from bot.store.tables import ActionRow
 from bot.supervise import Supervisor
+from bot.traces import span
 from bot.workflow import Workflow
 from providers import fence
 from providers.contract import Attempt, OrderState, Outcome, Result, Standing
@@ -171,7 +172,10 @@ class Worker:
 
     async def _perform(self, held: Held) -> None:
         """Run one action and put it away; whatever goes wrong, it is tried again later."""
-        with about(request=held.request_id):
+        with (
+            about(request=held.request_id),
+            span(f"work: {held.kind}", request=held.request_id, runs=held.runs),
+        ):
             await self._try(held)
 
     async def _try(self, held: Held) -> None:

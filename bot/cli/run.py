@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from bot import traces
 from bot.app import Bot, Roles
 from bot.cli.console import (
     FAILED,
@@ -50,7 +51,8 @@ def _run(given: argparse.Namespace) -> int:
         os.environ.pop(variable, None)  # Bolt would take these on its own account, and complain or install
     configure(settings.log_level, settings.log_format, settings.secret_values())
     log_crashes()
-    for warning in settings.warnings:
+    no_traces = traces.begin(os.environ)
+    for warning in filter(None, [*settings.warnings, no_traces]):
         log.warning("settings", advice=warning)
     roles = Roles(web=given.role != "worker", worker=given.role != "web")
     if forgetful := disk.forgets(settings.database_url, os.environ):
@@ -62,6 +64,7 @@ def _run(given: argparse.Namespace) -> int:
                 held.enter_context(schema.sole_process(settings.database_url))
             make_ready(settings.database_url)
         bot = Bot(settings, transport=_transport(given.transport, settings), roles=roles)
+        held.callback(traces.end)
         try:
             asyncio.run(_serve(bot))
         except OSError as problem:

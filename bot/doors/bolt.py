@@ -15,6 +15,7 @@ from bot.listeners import register
 from bot.listeners.payload import Body, pressed, text_at
 from bot.logs import about, get_logger
 from bot.slack import Identity, Slack
+from bot.traces import span
 from bot.workflow import Workflow
 
 log = get_logger(__name__)
@@ -24,6 +25,7 @@ _RECORDS = ["team", "user", "channel", "enterprise", "view", "message", "contain
 _EVENT = "event_callback"
 EVENTS = ("app_home_opened",)
 """Those that somebody listens to; the manifest asks for no others."""
+_KINDS = ("block_actions", "view_submission", "view_closed", "shortcut", "message_action", _EVENT)
 _NAMES = ("type", "callback_id")
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,20}", re.ASCII)
 _REQUEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -51,8 +53,15 @@ async def answer(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
     and Bolt would obey some of it."""
     if payload.get("type") == _EVENT and payload["event"].get("type") not in EVENTS:
         return BoltResponse(status=200)  # Slack would send it again and again
-    with about(**_whom_and_what(payload)):
+    whom = _whom_and_what(payload)
+    with about(**whom), span(f"hear: {_kind(payload)}", **whom):
         return await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+
+
+def _kind(payload: Body) -> str:
+    """One of a few, whatever is in the payload."""
+    kind = payload.get("type", "")
+    return "command" if "command" in payload else kind if kind in _KINDS else "something else"
 
 
 def _whom_and_what(payload: Body) -> dict[str, str]:
