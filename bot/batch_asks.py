@@ -9,11 +9,11 @@ from datetime import timedelta
 
 from bot import typed
 from bot.accounts import Account
+from bot.admission import A_DAY_PER_ORDER, TELL_FOR, WORTH_KNOWING, shown
 from bot.batches import LINES_AT_MOST, Batch, Typed
 from bot.errors import BadForm, Refused
 from bot.model import Requested, reference_key
 from bot.store import Unit
-from bot.workflow import A_DAY_PER_ORDER, TELL_FOR, WORTH_KNOWING, shown
 from providers.contract import Facts
 
 PROBLEMS_TOLD = 8

@@ -15,6 +15,7 @@ from typing import Any
 
 from bot import agenda, announce, batches, typed
 from bot.accounts import Account
+from bot.admission import OPEN_PER_REQUESTER, Ask
 from bot.agenda import Kind
 from bot.batch_asks import BatchAsk, check_list, complain, line_of, named, not_again
 from bot.batch_views import BatchViews, View
@@ -41,8 +42,6 @@ from bot.model import BEFORE_PERMIT, Denied, Event, Person, Request, State, Verd
 from bot.store import Unit
 from bot.workflow import (
     ALREADY,
-    OPEN_PER_REQUESTER,
-    Ask,
     Click,
     same_card,
 )
@@ -61,11 +60,11 @@ class Batches(BatchViews):
         Raises `BadForm` for what can be corrected in the list, `SomeAskedBefore` when the person should
         know about earlier requests first, `Refused` when this person may not ask.
         """
-        account = self._workflow.chosen(Ask(ask.provider, "", ask.reason, account=ask.account))
+        account = self._workflow.admission.chosen(Ask(ask.provider, "", ask.reason, account=ask.account))
         lines = read_lines(ask.text)
         check_list(account, lines, ask.reason)
-        self._workflow.may_ask(by)
-        self._workflow.can_be_approved(account, by)
+        self._workflow.admission.may_ask(by)
+        self._workflow.admission.can_be_approved(account, by)
         batch_id = secrets.token_hex(16)
         request_ids = tuple(secrets.token_hex(16) for _ in lines)
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
+from bot.admission import ASK_REFUSED, Admission, Ask, not_again, not_twice, refusal, shown
 from bot.batches import LEFT_TO_PEOPLE, Batch
 from bot.breakers import Breakers, count, why_paused
 from bot.directory import Directory
-from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate, Refused
+from bot.errors import AskedBefore, CountersignError, Refused
 from bot.foresee import Foresight, foresee
 from bot.model import (
     ENDED,
@@ -51,22 +52,13 @@ from bot.store import Store, Unit
 from bot.store.chain import Head
 from providers.contract import Facts, Standing
 
-ASK_REFUSED = "ask_refused"
-"""What is noted in the history when somebody may not ask."""
 ALREADY = "You have done that already, and it counts once. The card shows what is still needed."
 WATCHED_FOR = timedelta(days=2)
 """How long after it was opened an App Home is kept up to date."""
 WATCHERS_AT_MOST = 30
 """App Homes that are painted after one change; the others are painted when they are opened."""
-TELL_FOR = timedelta(days=7)
-"""How long an earlier request for the same order is told to whoever asks again."""
-WORTH_KNOWING = frozenset({State.DENIED, State.CANCELLED, State.ALREADY_CANCELLED, State.REFUSED})
-A_DAY_PER_ORDER = 5
-"""Requests for one order within a day: approvers are not to be worn down."""
 PAGE = 10
 """Requests in a list that is shown at once."""
-OPEN_PER_REQUESTER = 20
-"""Open requests one person may have: enough for a bad day, too few to wear approvers down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +72,6 @@ class Policy:
     escalate_after: timedelta = timedelta(0)
     escalate_to: tuple[str, ...] = ()
     """Who may decide as well when a request has waited so long; empty: nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What somebody typed into the form."""
-
-    provider: str
-    reference: str
-    reason: str
-    origin: str = ""
-    """The channel it was typed in; empty when it was not typed in one."""
-    account: str = ""
-    """Which of the provider's accounts; may be empty where there is only one."""
-    seen: str = ""
-    """The earlier request about this order that the person was told about, by its ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +115,7 @@ class Workflow:
         self._facts = facts
         self.policy = policy
         self._directory = directory
+        self.admission = Admission(accounts, policy.team, policy.requesters, directory)
         self._verified = Head()
         self.breakers = Breakers(store, accounts, facts, directory)
         from bot.batching import Batches  # it builds on this module
@@ -180,19 +158,19 @@ class Workflow:
         being dealt with, `AskedBefore` when it ended badly before and the person does not know,
         `Refused` when this person may not ask.
         """
-        account = self._check_form(ask)
+        account = self.admission.check(ask)
         try:
             return await self._submit(ask, by, account)
         except AskedBefore:
             raise  # only told; whoever knows may ask all the same
         except Refused as refused:
-            told = _refused(account, by, refused)
+            told = refusal(account, by, refused)
             await self._store.write(lambda unit: unit.note(ASK_REFUSED, told))
             raise
 
     async def _submit(self, ask: Ask, by: Person, account: Account) -> Request:
-        self.may_ask(by)
-        self.can_be_approved(account, by)
+        self.admission.may_ask(by)
+        self.admission.can_be_approved(account, by)
         request_id = secrets.token_hex(16)
         facts = account.facts
         key = reference_key(facts.name, account.provider.account, ask.reference)
@@ -200,8 +178,8 @@ class Workflow:
         def begin(unit: Unit) -> Request:
             if mine := unit.request(request_id):
                 return mine  # saved already: the connection broke right after the commit
-            self._not_twice(unit, key, by)
-            _not_again(unit, key, ask.seen)
+            not_twice(unit, key, by)
+            not_again(unit, key, ask.seen)
             event = Requested(
                 team=self.policy.team,
                 channel=account.channel,
@@ -566,90 +544,6 @@ class Workflow:
             return frozen, frozen
         return frozen, (*present, *self.policy.escalate_to) if request.escalated else present
 
-    def chosen(self, ask: Ask) -> Account:
-        names = self.accounts.names_of(ask.provider)
-        if not names:
-            raise BadForm({"provider": "Choose one of the providers that are set up here."})
-        account = self.accounts.find(ask.provider, ask.account or names[0])
-        if account is None or (len(names) > 1 and not ask.account):
-            raise BadForm({"account": f"Choose one of the accounts: {', '.join(names)}."})
-        return account
-
-    def _check_form(self, ask: Ask) -> Account:
-        account = self.chosen(ask)
-        errors: dict[str, str] = {}
-        facts = account.facts
-        if len(ask.reference) > 512 or not facts.reference.fullmatch(ask.reference):
-            errors["reference"] = (
-                f"This cannot be right: a {facts.label} {facts.reference_label} is "
-                f"{facts.reference_form.rstrip('.')}."
-            )
-        if not ask.reason.strip():
-            errors["reason"] = "Say why, so that the approvers can judge."
-        elif problem := typed.complaint("reason", ask.reason):
-            errors["reason"] = problem
-        elif facts.reference_is_secret and ask.reference and ask.reference in ask.reason:
-            errors["reason"] = typed.reveals("reason")
-        if errors:
-            raise BadForm(errors)
-        return account
-
-    def may_ask(self, by: Person) -> None:
-        if by.team != self.policy.team:
-            raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
-        if not self.policy.requesters:
-            return
-        verdict = self._directory.known(by, self.policy.requesters)
-        if verdict.answer is Eligibility.CANNOT_TELL:
-            raise Refused("cannot_verify", "It could not be confirmed that you may ask. Try again.")
-        if verdict.answer is Eligibility.NOT_ELIGIBLE:
-            raise Refused("not_requester", "You are not among the people who may ask for a cancellation.")
-
-    def can_be_approved(self, account: Account, by: Person) -> None:
-        """Refuse at once what could never get its approvals. Who is not known may be eligible."""
-        possible = self._directory.possible(account.approvers, self.policy.team)
-        if possible is None or len(possible - {by.user}) >= account.quorum:
-            return
-        left = len(possible - {by.user})
-        raise Refused(
-            "no_quorum",
-            f"{account.quorum} people have to approve, and besides you only {left} of the approvers could: "
-            "the others are deactivated, guests, bots or from outside. Whoever runs the bot can add some.",
-        )
-
-    def _not_twice(self, unit: Unit, key: str, by: Person) -> None:
-        if existing := unit.open_request_for(key):
-            raise Duplicate(
-                existing.id,
-                f"This order is already being dealt with in request {existing.short_id}. "
-                f"/cancel-order status {existing.short_id} shows how far it is.",
-            )
-        mine = unit.open_requests_of(str(by))
-        if mine >= OPEN_PER_REQUESTER:
-            raise Refused(
-                "too_many", f"You have {mine} open requests. Wait for some of them, or withdraw some."
-            )
-
-
-def _refused(account: Account, by: Person, refused: Refused) -> dict[str, Any]:
-    """For the history: there is no request that it could belong to."""
-    told = {"rule": refused.rule, "why": refused.advice}
-    return told | {"by": asdict(by), "provider": account.facts.name, "account": account.name}
-
-
-def _not_again(unit: Unit, key: str, seen: str) -> None:
-    """What became of earlier requests for this order is said before approvers are asked once more."""
-    earlier = unit.requests_for(key, since=unit.now - TELL_FOR)
-    lately = [one for one in earlier if one.created_at > unit.now - timedelta(days=1)]
-    if len(lately) >= A_DAY_PER_ORDER:
-        raise Refused(
-            "asked_too_often",
-            f"This order has been asked for {len(lately)} times within a day. Talk to the approvers first.",
-        )
-    told = next((one for one in earlier if one.state in WORTH_KNOWING), None)
-    if told is not None and told.id != seen:
-        raise AskedBefore(told.id, f"This order was asked for before, in request {told.short_id}.")
-
 
 def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
     """A first look-up that shows the order of another open request ends this one: two references, one
@@ -677,11 +571,6 @@ def same_card(unit: Unit, request: Request | Batch, click: Click) -> None:
         return
     if card is None or (card.channel, card.ts) != (click.channel, click.ts):
         raise Refused("not_the_card", "This is not the current card of the request. Use the newest one.")
-
-
-def shown(reference: str, key: str, facts: Facts) -> str:
-    """What people see of a reference: a secret one only as a fingerprint that tells two apart."""
-    return f"#{key[:10]}" if facts.reference_is_secret else reference
 
 
 def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:

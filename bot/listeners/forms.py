@@ -7,6 +7,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.admission import Ask
 from bot.blocks import forms, ids, notices
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate
 from bot.listeners.answers import SAY_WHAT, SAY_WHY, attempt
@@ -14,7 +15,7 @@ from bot.listeners.batches import submit_batch
 from bot.listeners.payload import selected, text_at, who_acted
 from bot.logs import get_logger
 from bot.slack import Slack, SlackProblem
-from bot.workflow import Ask, Workflow
+from bot.workflow import Workflow
 
 log = get_logger(__name__)
 

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.admission import Ask
 from bot.blocks import ids
 from bot.errors import BadForm, Refused, StorageError
 from bot.model import Finding, Person, Request
-from bot.workflow import Ask, Click
+from bot.workflow import Click
 from tests.bot.builders import CHANNEL, NOW
 from tests.simulation.provider import NAMES
 from tests.simulation.schedule import LIST, WHO_MAY, Deed, Does, Wish
