@@ -1,4 +1,4 @@
-"""`python -m bot …`: see `bot/cli.py` for what it understands."""
+"""`python -m bot …`: see `bot/cli` for what it understands."""
 
 from bot.cli import main
 

@@ -65,18 +65,6 @@ GUARDS = ("APPROVALS_REQUIRED", "REQUESTERS", "REQUEST_TTL", "SLACK_SIGNING_SECR
 
 POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 
-# Set by hosts that throw the disk away at every restart.
-PASSING_DISKS = (
-    "DYNO",
-    "KUBERNETES_SERVICE_HOST",
-    "K_SERVICE",
-    "FLY_APP_NAME",
-    "RENDER",
-    "RAILWAY_ENVIRONMENT",
-    "ECS_CONTAINER_METADATA_URI_V4",
-)
-
-
 _USER = re.compile(r"[UW][A-Z0-9]{1,20}")
 _GROUP = re.compile(r"S[A-Z0-9]{1,20}")
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{1,20}")
@@ -208,11 +196,6 @@ class Reader:
             self._wrong("DATABASE_URL", "must begin with sqlite:/// or with postgresql://")
         elif path.partition("?")[0] in ("", ":memory:"):
             self._wrong("DATABASE_URL", "must name a file, such as sqlite:///data/bot.db")
-        elif host := next((name for name in PASSING_DISKS if self._environ.get(name)), None):
-            self.warnings.append(
-                f"The history is kept in a SQLite file, and {host} says that this host throws its disk away. "
-                "Point DATABASE_URL at a volume that stays, or at Postgres."
-            )
         return value
 
     def _postgres(self, rest: str) -> str:

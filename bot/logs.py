@@ -66,6 +66,25 @@ def configure(level: str, format: Format, secrets: Iterable[str], stream: IO[str
     )
 
 
+def _to_stderr(*_name: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)
+
+
+# Until somebody says otherwise: what a command prints is for whoever asked, and no line of a log is in it.
+structlog.configure(logger_factory=_to_stderr)
+
+
+@contextmanager
+def only_warnings() -> Iterator[None]:
+    """For commands that say themselves what they did."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return structlog.stdlib.get_logger(name)
 

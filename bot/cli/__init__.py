@@ -13,6 +13,7 @@ from bot.app import SlackRefusesUs
 from bot.cli import about, audit, doctor, pauses, requests, run, simulate
 from bot.cli.console import BAD_CHAIN, BAD_DATABASE, BAD_SETTINGS, FAILED, INTERRUPTED, OK, complain
 from bot.errors import ChainBroken, StorageError
+from bot.logs import only_warnings
 from bot.settings import SettingsError
 
 Command = Callable[[argparse.Namespace], int]
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         try:
             given = _parser().parse_args(arguments)
             command: Command = given.command
-            sys.exit(command(given))
+            with only_warnings():  # `run` sets up a log of its own
+                sys.exit(command(given))
         finally:
             sys.stdout.flush()
     except SettingsError as wrong:

@@ -13,8 +13,10 @@ system"; Cloud Run: files live in memory."""
 KEPT_IF_MOUNTED = {
     "RENDER": "Render",
     "FLY_APP_NAME": "Fly.io",
+    "RAILWAY_ENVIRONMENT": "Railway",
     "RAILWAY_ENVIRONMENT_NAME": "Railway",
     "KUBERNETES_SERVICE_HOST": "Kubernetes",
+    "ECS_CONTAINER_METADATA_URI_V4": "Amazon ECS",
 }
 """Those on which only what lies on a volume stays."""
 

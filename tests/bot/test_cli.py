@@ -645,6 +645,15 @@ async def test_a_token_that_slack_refuses_ends_it_at_once(
     assert [secret for secret in secrets(quiet_world) if secret in process.err] == []
 
 
+async def test_a_file_on_a_host_that_empties_its_disk_is_a_problem_of_the_settings(
+    quiet_world: World, tmp_path: Path
+) -> None:
+    environment = quiet_world.environment(PORT=free_port(), DYNO="web.1")
+    async with started(environment, tmp_path, "run") as process:
+        assert await process.ends() == 2
+    assert "Heroku empties its disk at each start" in process.err
+
+
 async def test_what_does_not_matter_is_a_warning_and_a_crash_is_one_line_of_the_log(
     quiet_world: World, tmp_path: Path
 ) -> None:
@@ -654,12 +663,12 @@ async def test_what_does_not_matter_is_a_warning_and_a_crash_is_one_line_of_the_
         "def crash(url): raise RuntimeError('a bug with xoxb-0000000000-sandbox-bot in it')\n"
         "bot.cli.run.make_ready = crash\n"
     )
-    environment = quiet_world.environment(PORT=free_port(), RENDER="1", LOG_FORMAT="json")
+    environment = quiet_world.environment(PORT=free_port(), PAGERDUTY_SCHEDULES="P1", LOG_FORMAT="json")
     environment["PYTHONPATH"] = f"{tmp_path}:{ROOT}"
     async with started(environment, tmp_path, "run") as process:
         assert await process.ends() == 1
     warned, crashed = (json.loads(line) for line in process.err.splitlines())
-    assert "throws its disk away" in warned["advice"]
+    assert "has no effect" in warned["advice"]
     assert crashed["event"] == "uncaught exception"
     assert "RuntimeError: a bug with *** in it" in crashed["exception"]
 

@@ -621,12 +621,6 @@ def test_the_fingerprint_follows_the_policy_and_not_the_secrets() -> None:
     assert len({same, *(other.fingerprint() for other in others)}) == 15
 
 
-@pytest.mark.parametrize("host", ["DYNO", "KUBERNETES_SERVICE_HOST"])
-def test_sqlite_on_a_passing_disk_is_a_warning(host: str) -> None:
-    assert host in read(**{host: "x"}).warnings[0]
-    assert read(**{host: "x"}, DATABASE_URL="postgresql://bot@db.example/orders").warnings == ()
-
-
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A=file\nB='${A} $A'\nBARE\n# C=off\nexport D=x\n")

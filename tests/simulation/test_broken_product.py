@@ -167,7 +167,7 @@ def badly_served(one: Schedule) -> bool:
 
 
 def silent(one: Schedule) -> bool:
-    return bool(one.provider_away) and one.fates > 0
+    return one.fates == 1.0 and not one.asynchronous
 
 
 def asynchronous(one: Schedule) -> bool:
@@ -205,13 +205,13 @@ def told_and_killed(one: Schedule) -> bool:
 BUGS = (
     Bug("no quarantine", no_quarantine, badly_served, "sends again"),
     Bug("no fence", no_fence, stops_before_it_sends, "is sent"),
-    Bug("silence means no effect", silence_means_no_effect, silent, "cancelled the order"),
+    Bug("silence means no effect", silence_means_no_effect, silent, ""),
     Bug("not yet means no effect", not_yet_means_no_effect, asynchronous, "sends again"),
     Bug("sends again after a crash", sends_again_after_a_crash, dies(Effect.SENT), "without a permit"),
     Bug("permit in doubt", permit_in_doubt, slack_is_away, "a permit is taken with"),
     Bug("permit without a look", permit_without_a_look, changes, "another order"),
     Bug("votes overwrite each other", votes_that_overwrite_each_other, crowded, ""),
-    Bug("delivered before it is sent", delivered_before_it_is_sent, told_badly, "was never posted"),
+    Bug("delivered before it is sent", delivered_before_it_is_sent, told_badly, "posted"),
     Bug("forgets what was under way", forgets_what_was_under_way, told_and_killed, "without need"),
     Bug("work that nobody hears of", work_that_nobody_hears_of, lambda one: one.is_calm, "s late"),
     Bug("unknown is told as failed", unknown_is_told_as_failed, badly_served, "the order"),
