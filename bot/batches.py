@@ -204,7 +204,8 @@ def approve(
 def take_back(lines: Sequence[Request], by: Person, clicked: str, now: datetime) -> list[Change]:
     """Take the approval of every line back that has not been sent."""
     mine = [line for line in lines if line.state in BEFORE_PERMIT and line.approval_of(by)]
-    return _all(mine or lines[:1], lambda _: TakeBack(by, clicked), now)
+    before = [line for line in lines if line.taken_back_by(by)]
+    return _all(mine or before or lines[:1], lambda _: TakeBack(by, clicked), now)
 
 
 def deny(lines: Sequence[Request], by: Person, reason: str, verdict: Judged, now: datetime) -> list[Change]:
@@ -243,8 +244,10 @@ def escalate(lines: Sequence[Request], now: datetime) -> list[Change]:
 
 
 def _all(lines: Sequence[Request], command: Callable[[Request], Command], now: datetime) -> list[Change]:
-    """What happens to each line by its own rules. Raises the first refusal if nothing happens to any."""
+    """What happens to each line by its own rules. Raises the first refusal if nothing happens to any, nor
+    has happened already."""
     changes: list[Change] = []
+    is_done_already = False
     refused: Refused | None = None
     for line in lines:
         try:
@@ -254,7 +257,9 @@ def _all(lines: Sequence[Request], command: Callable[[Request], Command], now: d
             continue
         if events:
             changes.append((line, events))
-    if refused and not changes:
+        else:
+            is_done_already = True
+    if refused and not changes and not is_done_already:
         raise refused
     return changes
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from bot import agenda, announce, batches, typed
 from bot.accounts import Account
-from bot.admission import OPEN_PER_REQUESTER, Ask
+from bot.admission import ASK_REFUSED, OPEN_PER_REQUESTER, Ask, refusal
 from bot.agenda import Kind
-from bot.batch_asks import BatchAsk, check_list, complain, line_of, named, not_again
+from bot.batch_asks import BatchAsk, SomeAskedBefore, check_list, complain, line_of, named, not_again
 from bot.batch_views import BatchViews, View
 from bot.batches import (
     LEFT_TO_PEOPLE,
@@ -63,6 +63,16 @@ class Batches(BatchViews):
         account = self._workflow.admission.chosen(Ask(ask.provider, "", ask.reason, account=ask.account))
         lines = read_lines(ask.text)
         check_list(account, lines, ask.reason)
+        try:
+            return await self._submit(ask, by, account, lines)
+        except SomeAskedBefore:
+            raise  # only told; whoever knows may ask all the same
+        except Refused as refused:
+            told = refusal(account, by, refused)
+            await self._store.write(lambda unit: unit.note(ASK_REFUSED, told))
+            raise
+
+    async def _submit(self, ask: BatchAsk, by: Person, account: Account, lines: Sequence[Typed]) -> Batch:
         self._workflow.admission.may_ask(by)
         self._workflow.admission.can_be_approved(account, by)
         batch_id = secrets.token_hex(16)
@@ -276,6 +286,8 @@ class Batches(BatchViews):
         ):
             self._call(unit, batch)
         waits_again = before is not None and before.state is State.APPROVED and after.state is State.PENDING
+        if waits_again and after.escalate_at and not after.escalated:
+            unit.schedule(Kind.BATCH_ESCALATE, batch.id, "", max(after.escalate_at, unit.now))
         if waits_again and states.get(State.PENDING) == 1:
             line = self._workflow.by_name(after)
             _owe(unit, _reply(batch, said.batch_again(batch, line, self.facts(batch))))
@@ -324,6 +336,8 @@ class Batches(BatchViews):
         batch, lines = self._load(unit, batch_id)
         if not waiting(lines) or unit.now >= batch.asked.expires_at:
             return False
+        if not any(line.state is State.PENDING for line in lines):
+            return True  # enough have approved, and nobody can do more than wait
         _owe(unit, _reply(batch, said.batch_reminder(batch, self._by_name(lines), self.facts(batch), ends)))
         return True
 
@@ -349,7 +363,8 @@ class Batches(BatchViews):
                 return 5 * SOON
             if changes := batches.escalate(lines, unit.now):
                 self._save(unit, batch, changes, "escalate")
-            return None
+            at = batch.asked.escalate_at
+            return max(at - unit.now, SOON) if at and unit.now < at else None  # the clock was set back
 
         return await self._store.write(escalate)
 

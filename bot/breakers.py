@@ -52,6 +52,12 @@ def resume(
     return f"It goes on. {left}".rstrip()
 
 
+def reveals(unit: Unit, reason: str, known: Mapping[str, Facts]) -> bool:
+    """Whether it repeats the reference of an open request that is as good as a key."""
+    secret = [facts.name for facts in known.values() if facts.reference_is_secret]
+    return any(reference in reason for reference in unit.references_at(secret))
+
+
 def still_paused(unit: Unit, known: Mapping[str, Facts]) -> str:
     """Each pause in a sentence; empty when there is none."""
     return " ".join(f"{pauses.why(each, known.get(each.provider))}." for each in unit.pauses.all())
@@ -95,6 +101,8 @@ class Breakers:
         """Returns what to tell them. Raises `Refused`."""
         if problem := typed.complaint("reason", reason):
             raise Refused("bad_text", problem)
+        if await self._store.read(lambda unit: reveals(unit, reason, self._facts)):
+            raise Refused("bad_text", typed.reveals("reason"))
         await self._may(provider, by, "pause")
         facts = self._facts.get(provider)
         await self._store.write(lambda unit: pause(unit, facts, by.user, reason, self.channels(provider)))

@@ -150,6 +150,8 @@ def replay(request_id: str, history: Iterable[tuple[Event, datetime]]) -> Reques
 
 
 def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
+    if request.permit and _is_counted(request, command):
+        return []  # the same click once more, after it has led to something
     _may_still_decide(request, command.by, now)
     if command.by == request.requester:
         raise Refused("own_request", "You asked for this cancellation, so somebody else has to approve it.")
@@ -177,6 +179,11 @@ def _approve(request: Request, command: Approve, now: datetime) -> list[Event]:
     approved = Approved(command.by, command.digest, verified, command.verdict.why, command.whole)
     of_another_list = [ApprovalVoided(command.by, "the list changed since")] if before else []
     return _with_quorum(request, [*of_another_list, approved], now)
+
+
+def _is_counted(request: Request, command: Approve) -> bool:
+    before = request.approval_of(command.by)
+    return before is not None and (before.digest, before.whole) == (command.digest, command.whole)
 
 
 def _is_older(clicked: str, taken_back: TakenBack | None) -> bool:

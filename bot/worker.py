@@ -246,6 +246,11 @@ class Worker:
             return None
         if request.state is not State.APPROVED or reference is None:
             return None
+        if self._clock() >= request.expires_at:
+            # Whatever it waited for, nothing below would be reached in time to say so.
+            after = await self._workflow.record(request.id, Expire())
+            if after.state is not State.APPROVED:
+                return None
         try:
             self._workflow.account(request)
         except CountersignError as gone:

@@ -17,7 +17,7 @@ from tests.bot.test_cli import run
 from tests.conftest import World
 from tests.past_the_bot import rows
 from tests.test_asynchronous import Clock, later
-from tests.test_batches import asked, denied, new_orders
+from tests.test_batches import asked, denied, new_orders, sent
 from tests.test_closing import CANCELLED, found
 from tests.test_home import home_reads
 from tests.test_waiting import HOUR, SECOND_LINE
@@ -267,3 +267,57 @@ async def test_a_second_line_is_called_about_the_list_once_and_may_decide_from_t
     await world.reads(card, "1 of 2 approvals")
     await world.approve("bob", card)
     await world.reads(card, "Outcome: 2 cancelled")
+
+
+async def test_a_second_line_is_called_also_when_the_list_was_on_hold_at_that_time(
+    quiet_world: World,
+) -> None:
+    world, clock, vendor = quiet_world, Clock(), quiet_world.vendor("digicert")
+    await world.start_bot(clock, **SECOND_LINE)
+    orders = new_orders(world, 2)
+    card = await asked(world, "\n".join(orders))
+    await world.person("bob").command("/cancel-order", "pause digicert their pages are down")
+    await world.said("bob", "is paused")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "n hold")
+    await later(world, clock, 2 * HOUR + timedelta(minutes=1))
+    for order in orders:
+        vendor.orders[order].common_name = "changed.example"
+    await world.person("bob").command("/cancel-order", "resume digicert")
+    await world.reads_in_thread(card, "From now on you may approve or deny")
+
+
+async def test_a_list_that_only_has_to_wait_reminds_nobody(quiet_world: World) -> None:
+    world, clock = quiet_world, Clock()
+    await world.start_bot(clock, REMIND_AFTER="10m")
+    card = await asked(world, "\n".join(new_orders(world, 2)))
+    await world.person("bob").command("/cancel-order", "pause digicert their pages are down")
+    await world.said("bob", "is paused")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "n hold")
+    await later(world, clock, timedelta(minutes=11))
+    await world.workspace.wait_until(
+        lambda: rows(world.database, "SELECT runs FROM action WHERE kind = 'batch_remind'")[0][0] > 0
+    )
+    assert not [reply for reply in world.card(card).thread if "Reminder" in reply.text]
+
+
+async def test_whoever_withdraws_twice_has_done_it_once(world: World) -> None:
+    """Also where an order on the list had ended before."""
+    vendor = world.vendor("digicert")
+    card = await asked(world, "\n".join([vendor.samples["too_late"], vendor.samples["cancellable"]]))
+    screen = world.card(card).snapshot()
+    for _ in range(2):
+        await world.person("alice").click(screen, "Withdraw")
+    await world.said("alice", "You have done that already")
+    assert rows(world.database, "SELECT kind FROM event WHERE kind = 'batch_attempt_refused'") == []
+
+
+async def test_a_refused_list_is_in_the_history_as_a_refused_order_is(quiet_world: World) -> None:
+    await quiet_world.start_bot(REQUESTERS="U0DAN")
+    done = await sent(quiet_world, "\n".join(new_orders(quiet_world, 2)))
+    assert not done.ok
+    (found,) = rows(quiet_world.database, "SELECT body FROM event WHERE kind = 'ask_refused'")
+    assert json.loads(found[0])["rule"] == "not_requester"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +17,7 @@ from sandbox.slack.model import Message
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 from tests.past_the_bot import rows
+from tests.test_asynchronous import Clock, later
 
 
 def announced(world: World, text: str) -> list[Message]:
@@ -204,8 +206,8 @@ def command(
     def run(*arguments: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out + said.err
+        said = capsys.readouterr()  # the bot beside it writes its log to the same stderr
+        return int(ended.value.code or 0), said.out or said.err
 
     return run
 
@@ -253,3 +255,24 @@ async def test_every_process_on_a_database_keeps_to_a_pause(world: World) -> Non
     card = await approved(world, "digicert")
     await world.reads(card, "On hold: Cancelling at DigiCert is paused: stop.")
     assert world.vendor("digicert").sends == []
+
+
+async def test_what_is_approved_expires_although_nothing_is_sent_meanwhile(quiet_world: World) -> None:
+    """The first cancel was lost on its way; by the time that is proved, the provider is paused."""
+    world, clock = quiet_world, Clock()
+    await world.start_bot(clock, REQUEST_TTL="1h")
+    world.vendor("digicert").fail_next(Fault.HANG_BEFORE, on="cancel")
+    card = await approved(world, "digicert")
+    await world.reads(card, "outcome unknown, checking")
+    await typed(world, "bob", "pause digicert", "is paused")
+    await later(world, clock, timedelta(hours=1, minutes=1))
+    await world.reads(card, "Outcome: expired")
+
+
+async def test_a_reason_that_repeats_a_secret_reference_is_published_nowhere(world: World) -> None:
+    reference = world.vendor("servertastic").samples["cancellable"]
+    await world.asked("alice", "servertastic", reference)
+    await typed(world, "bob", f"pause servertastic order {reference}, is stuck", "token or key")
+    assert [card for card in world.cards if reference in card.readable] == []
+    assert not any(reference in body for (body,) in rows(world.database, "SELECT body FROM event"))
+    assert rows(world.database, "SELECT provider FROM pause") == []

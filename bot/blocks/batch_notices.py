@@ -70,7 +70,7 @@ def batch_left(line: Request, events: Sequence[Event], facts: Facts) -> str:
 
 def batch_reminder(batch: Batch, lines: Sequence[Request], facts: Facts, ends: bool = False) -> str:
     """Notifies those who may still approve; `ends`: shortly before it expires."""
-    asked = waiting(lines)
+    asked = [line for line in lines if line.state is State.PENDING]
     done = [batch.requester.user, *(a.by.user for line in asked for a in line.approvals)]
     called = call(asked[0].may_decide if asked else batch.asked.approvers, but=done)
     needed = approvals(max((missing(line) for line in asked), default=0))
@@ -104,7 +104,7 @@ def batch_decided(batch: Batch, action: str, by: str, changed: Sequence[Request]
             return f"{who} took {n} back. Nothing is sent for them."
         case "escalate":
             called = call(batch.asked.escalation, but=[batch.requester.user])
-            return f"{called}{n} still wait for approval. From now on you may approve or deny them too."
+            return f"{called}{n} still {'wait' if len(changed) > 1 else 'waits'} for approval. From now on you may approve or deny them too."
         case _:
             return f"The request expired before {n} could be sent. Nothing is sent for them."
 

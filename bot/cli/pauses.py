@@ -31,6 +31,8 @@ def _pause(given: argparse.Namespace) -> int:
         complain(problem, BAD_SETTINGS)
     facts, channels = _meant(given, read_settings())
     with opened() as store:
+        if store.read_now(lambda unit: breakers.reveals(unit, given.reason, KNOWN)):
+            complain(typed.reveals("reason"), BAD_SETTINGS)
         begun = store.write_now(
             lambda unit: breakers.pause(unit, facts, _who(), one_line(given.reason), channels)
         )

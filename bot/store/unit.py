@@ -223,6 +223,12 @@ class RequestUnit:
         row = self._session.get(ReferenceRow, request_id)
         return None if row is None else row.value
 
+    def references_at(self, providers: Sequence[str]) -> list[str]:
+        """The exact references of open requests."""
+        of = select(RequestRow.id).where(col(RequestRow.provider).in_(list(providers)))
+        query = select(ReferenceRow.value).where(col(ReferenceRow.request_id).in_(of))
+        return list(self._session.exec(query))
+
     def head(self) -> chain.Head:
         newest = select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).limit(1)
         row = self._session.exec(newest).first()

@@ -508,6 +508,16 @@ def test_an_interrupted_cancel_is_unknown_until_it_is_looked_up() -> None:
     assert after(request, found).state is State.CANCELLED
 
 
+def test_the_click_that_led_to_a_permit_is_not_refused_when_it_arrives_again() -> None:
+    request = pending()
+    for person in (BOB, CAROL):
+        request = approved_by(person, request=request)
+    click = an_approval(request, CAROL)
+    permitted = after(request, decide(request, a_permit(request), NOW))
+    assert decide(permitted, click, NOW) == []
+    assert refusal(permitted, an_approval(request, DAN)) == "decided"
+
+
 def test_an_answer_counts_although_its_worker_was_taken_for_dead() -> None:
     request = executing()
     request = after(request, decide(request, RecordInterruption("e1"), NOW))
