@@ -104,7 +104,8 @@ def batch_decided(batch: Batch, action: str, by: str, changed: Sequence[Request]
             return f"{who} took {n} back. Nothing is sent for them."
         case "escalate":
             called = call(batch.asked.escalation, but=[batch.requester.user])
-            return f"{called}{n} still {'wait' if len(changed) > 1 else 'waits'} for approval. From now on you may approve or deny them too."
+            waits = "waits" if len(changed) == 1 else "wait"
+            return f"{called}{n} still {waits} for approval. From now on you may approve or deny them too."
         case _:
             return f"The request expired before {n} could be sent. Nothing is sent for them."
 

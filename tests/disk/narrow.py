@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bot.errors import StorageError
+from bot.logs import only_warnings
 from bot.store import Store, Unit
 from bot.store.chain import Head
 from tests.bot.stores import Clock, new_database
@@ -89,7 +90,7 @@ async def story(store: Store, space: Space) -> dict[str, object]:
 
 def main(kind: str, folder: str) -> None:
     space = Limit() if kind == "limit" else Tmpfs(Path(folder))
-    with closing(Store(new_database(Path(folder, "bot.db")), Clock())) as store:
+    with only_warnings(), closing(Store(new_database(Path(folder, "bot.db")), Clock())) as store:
         found = asyncio.run(story(store, space))
     os.write(1, json.dumps(found).encode())
 
