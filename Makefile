@@ -23,7 +23,7 @@ help: ## this list
 sandbox: $(READY) ## try the bot in the browser: no Slack, no provider, nothing to sign up for
 	@$(NO_PROXIES) $(BIN)/python -m sandbox
 
-demo: $(READY) ## watch one cancellation from request to outcome, then exit
+demo: $(READY) ## watch nine short stories, played by themselves and checked; a minute
 	@$(NO_PROXIES) $(BIN)/python -m sandbox demo
 
 # Some tests are about seconds, such as the three that Slack gives, and share the cores with others and with

@@ -82,6 +82,11 @@ def _engine(url: str) -> Engine:
 
 def problem(url: str, connect: Callable[[str], Engine] = _engine) -> str | None:
     """What is wrong with the schema, in a sentence that says what to do; None when it is right."""
+    if is_sqlite(url) and not path_of(url).exists():
+        return (
+            f"There is no database at {path_of(url).absolute()}. If it is elsewhere, this command lacks the "
+            "settings of the bot, such as DATABASE_URL; for a new one, run: python -m bot db upgrade"
+        )
     if is_empty(url, connect):
         return "The database is empty. Run: python -m bot db upgrade"
     where = str(path_of(url)) if is_sqlite(url) else "The database"

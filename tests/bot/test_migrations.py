@@ -258,10 +258,12 @@ def _raise(*_: object, **__: object) -> None:
 
 
 def test_no_database_yet_is_told_how_to_make_one(url: str) -> None:
-    assert schema.problem(url) == EMPTY
+    said = schema.problem(url) or ""
+    assert said.endswith("python -m bot db upgrade")
     assert schema.is_empty(url)
     if is_sqlite(url):
         path = path_of(url)
+        assert f"no database at {path}" in said
         assert not path.exists(), "looking makes nothing"
         path.parent.mkdir()
         path.touch()
