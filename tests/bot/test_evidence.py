@@ -160,6 +160,11 @@ def written(capsys: pytest.CaptureFixture[str], path: Path) -> Reader:
     return Reader(path.read_text("utf-8"))
 
 
+def test_it_says_where_the_page_is(database: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "requests", "show", REQUEST_ID, "--evidence", "page.html")
+    assert (code, out) == (0, f"The evidence is in {here / 'page.html'}.\n")
+
+
 def test_the_page_tells_who_decided_what_and_why_they_could(
     database: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
