@@ -133,3 +133,80 @@ async def test_a_month_counts_each_order_of_a_list_and_names_a_refused_self_appr
     for milestone in ("first approval", "enough approvals", "outcome"):
         assert f"{milestone} 2 " in shown
     assert f"{alice} {past.list_id[:8]} a list of 2 orders" in shown
+
+
+# --- against the channel ----------------------------------------------------------------------------
+
+
+def reply_with_the_outcome(past: Past) -> Message:
+    thread = past.world.card(past.card).thread
+    return next(reply for reply in thread if reply.text.startswith("Outcome of "))
+
+
+async def complaint(past: Past) -> str:
+    """What the comparison says about the list, and it says nothing else."""
+    code, _, err = await past.run("audit", "verify", "--channel")
+    before, about, said = err.partition(f"request {past.list_id}: ")
+    assert (code, before, about != "") == (4, "", True), err
+    return said.rstrip("\n")
+
+
+async def test_a_channel_with_lists_that_nobody_touched_agrees(past: Past) -> None:
+    """One that is not done yet has no outcome to compare, even where one of its orders has."""
+    alone = await past.world.asked(
+        "alice", "payvalida", past.world.vendor("payvalida").samples["cancellable"]
+    )
+    await past.world.person("alice").click(past.world.card(alone), "Withdraw")
+    await past.world.reads_in_thread(await past.world.reads(alone, "Outcome: withdrawn"), "withdr")
+    samples = past.world.vendor("digicert").samples
+    await asked(past.world, "\n".join(samples[one] for one in ("too_late", "cancellable")))
+    await settled(past.world)
+    code, out, err = await past.run("audit", "verify", "--channel")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1] == (
+        "The channel agrees with it: 2 outcomes were compared, 1 of them of lists."
+    )
+
+
+async def test_an_outcome_of_a_list_that_was_edited_or_deleted_is_named(past: Past) -> None:
+    reply, card = reply_with_the_outcome(past), past.world.card(past.card)
+    said, reply.text = reply.text, reply.text.replace("2 cancelled", "1 cancelled")
+    assert await complaint(past) == "the reply with its outcome was edited"
+    reply.text = said
+    said, card.text = card.text, card.text + " Never mind."
+    assert await complaint(past) == "its card was edited"
+    card.text = said
+    past.world.workspace.delete_message(reply)
+    assert await complaint(past) == "the reply with its outcome is not in the thread"
+    past.world.workspace.delete_message(card)
+    code, _, err = await past.run("audit", "verify", "--channel")
+    assert (code, f"request {past.list_id}: its card is not in the channel" in err) == (4, True)
+
+
+async def test_a_list_that_says_something_else_of_its_orders_is_named(past: Past) -> None:
+    reply = reply_with_the_outcome(past)
+    assert reply.metadata
+    payload = reply.metadata["event_payload"]
+    payload["lines"]["cancelled"].reverse()
+    wanted = "the reply with its outcome does not say what the history says, which is 'cancelled'"
+    assert await complaint(past) == wanted
+    payload["state"] = "several"
+    wanted = "the reply with its outcome says 'several', and the history 'cancelled'"
+    assert await complaint(past) == wanted
+
+
+async def test_an_order_that_needs_a_person_is_compared_by_its_own_card(world: World, run: Run) -> None:
+    vendor = world.vendor("tradernet")
+    card = await asked(world, "\n".join(vendor.samples[one] for one in ("stuck", "cancellable")), "tradernet")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.workspace.wait_until(lambda: len(world.cards) == 2, 30)
+    await world.reads(card, "Outcome: 1 needs a person and 1 cancelled")
+    own = await world.reads(world.cards[1], "Now: needs a person")
+    await settled(world)
+    code, out, err = await run("audit", "verify", "--channel")
+    assert (code, err) == (0, "")
+    assert "2 outcomes were compared, 1 of them of lists." in out
+    world.workspace.delete_message(world.card(own))
+    code, _, err = await run("audit", "verify", "--channel")
+    assert (code, err.count("its card is not in the channel")) == (4, 1)
