@@ -230,7 +230,9 @@ class Delivery:
         if request is not None and request.state in OUTCOMES and body.get("outcome"):
             metadata = _outcome(message, request, head)
         elif request is None and body.get("outcome"):
-            batch = await self.store.read(lambda unit: _with_lines(unit, request_id))
+            batch, head = await self.store.read(
+                lambda unit: (_with_lines(unit, request_id), str(unit.head()))
+            )
             metadata = (_outcome_of_all(message, *batch, head) if batch else None) or metadata
         await self._say(message.target, body, thread, metadata)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot.batches import BatchAttemptRefused
 from bot.model import ENDED, AttemptRefused, Event, Permitted, QuorumReached, Request, Requested
 from bot.rules import evolve
 
@@ -17,8 +18,8 @@ QUORUM_BUCKETS = (60, 300, 900, 1800, 3600, 4 * 3600, 12 * 3600, 86400)
 OUTCOME_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 4 * 3600, 86400)
 _RULE = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
-Past = Sequence[tuple[str, Event, datetime]]
-"""Request, what happened to it, and when."""
+Past = Sequence[tuple[str, Event | BatchAttemptRefused, datetime]]
+"""Request or list, what happened to it, and when."""
 
 
 @dataclass
@@ -59,8 +60,10 @@ class Tally:
     def add(self, past: Past) -> None:
         """Events in the order of the history."""
         for request_id, event, at in past:
-            if isinstance(event, AttemptRefused):
+            if isinstance(event, AttemptRefused | BatchAttemptRefused):
                 self.refused[event.rule if _RULE.fullmatch(event.rule) else "other"] += 1
+            if isinstance(event, BatchAttemptRefused):
+                continue  # its orders are requests by themselves, and nothing happened to them
             before = self._open.get(request_id)
             if before is None and not isinstance(event, Requested):
                 continue  # it has ended, and nothing that comes later changes that

@@ -116,6 +116,7 @@ RULES = (
         never=("bot*", *SLACK, "asyncio", "socket"),
         except_for=(
             "bot.audit",
+            "bot.batches",
             "bot.blocks",
             "bot.errors",
             "bot.model",

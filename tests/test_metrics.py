@@ -11,6 +11,8 @@ from sandbox.slack.model import Message
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 from tests.past_the_bot import gone
+from tests.test_batches import asked as list_asked
+from tests.test_batches import new_orders
 
 Labels = dict[str, str]
 
@@ -76,6 +78,23 @@ async def test_what_waits_and_what_became_of_requests_is_counted(world: World) -
         assert told.value(f"{spread}_sum") > 0
     assert told.value("history_events") > 8
     assert told.value("slack_last_success_timestamp_seconds") > 1e9
+
+
+async def test_orders_on_a_list_are_counted_and_so_is_a_refused_click_on_it(world: World) -> None:
+    card = await list_asked(world, "\n".join(new_orders(world, 3)))
+    await world.approve("alice", card)
+    await world.said("alice", "somebody else has to approve it")
+    told = await page(world)
+    assert told.value("requests_open", state="pending") == 3
+    assert told.value("refused_total", rule="own_request") == 1
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "Outcome: 3 cancelled")
+    told = await page(world)
+    assert told.value("requests_total", provider="digicert") == 3
+    assert told.value("outcomes_total", provider="digicert", state="cancelled") == 3
+    assert told.value("time_to_quorum_seconds_count") == 3
+    assert told.value("refused_total", rule="own_request") == 1
 
 
 async def test_calls_to_providers_are_measured(world: World) -> None:

@@ -9,88 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
 
 from sqlalchemy import Connection
 from sqlmodel import Session, col, select
 
 from bot import __version__
-from bot.blocks.cards import Message, approval_card
-from bot.blocks.words import word
-from bot.model import ENDED, Request, State
-from bot.rules import evolve
+from bot.audit.promised import Promised, PromisedList, Said
+from bot.blocks.cards import Message
 from bot.store import Unit
 from bot.store.chain import Head
-from bot.store.codec import load_event
-from bot.store.tables import EventRow, MessageRow
+from bot.store.tables import EventRow
 from providers.contract import Facts
 
 _EMOJI = re.compile(r":[a-z0-9_+'-]+:")
-OUTCOMES = ENDED | {State.NEEDS_PERSON}
 ACKNOWLEDGED = "acknowledged"
 """The note with which an operator said that the history lacks something; see `bot/witness.py`."""
-
-
-class Said(Protocol):
-    """A message as Slack keeps it."""
-
-    @property
-    def ts(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def payload(self) -> Mapping[str, Any]: ...
-    @property
-    def blocks(self) -> Sequence[Mapping[str, Any]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Promised:
-    """What has to be in the channel about one request that has an outcome."""
-
-    request: Request
-    """As its history says, not as it is stored."""
-    states: tuple[tuple[int, State], ...]
-    """After each of its events."""
-    card: str
-    """Where the card was posted; empty when it never was."""
-    replies: tuple[tuple[str, Message], ...]
-    """Mark and content of each reply in which an outcome was posted."""
-
-    def state_at(self, head: Head) -> State | None:
-        return next((state for seq, state in reversed(self.states) if seq <= head.seq), None)
-
-
-def promised(connection: Connection, since: datetime | None = None) -> Iterator[Promised]:
-    """All requests with an outcome, asked for since then. What is still to be delivered is not promised."""
-    of = col(EventRow.request_id)
-    with Session(connection) as session:
-        unit = Unit(session, datetime.now(UTC))
-        for request_id in session.exec(select(of).where(of.is_not(None)).distinct().order_by(of)):
-            found = _promised(session, unit, str(request_id))
-            if found is not None and (since is None or found.request.created_at >= since):
-                yield found
-
-
-def _promised(session: Session, unit: Unit, request_id: str) -> Promised | None:
-    states: list[tuple[int, State]] = []
-    request: Request | None = None
-    events = select(EventRow).where(col(EventRow.request_id) == request_id).order_by(col(EventRow.seq))
-    for row in session.exec(events):
-        request = evolve(request, load_event(row.body), row.at, request_id)
-        states.append((row.seq, request.state))
-    owed = select(MessageRow).where(
-        col(MessageRow.request_id) == request_id, col(MessageRow.kind).in_(["card", "reply"])
-    )
-    messages = session.exec(owed).all()
-    if request is None or request.state not in OUTCOMES or not all(one.delivered for one in messages):
-        return None
-    card = unit.card(request_id)
-    bodies = [(one.mark, json.loads(one.body)) for one in messages if one.kind == "reply"]
-    replies = tuple((mark, Message(body["text"], body["blocks"])) for mark, body in bodies if body["outcome"])
-    return Promised(request, tuple(states), card.ts if card else "", replies)
 
 
 def _reads_like(message: Said, posted: Message) -> bool:
@@ -124,45 +58,51 @@ class Comparison:
         self._unit = Unit(self._session, datetime.now(UTC))
         self._facts = facts
 
-    def complaints(self, one: Promised, card: Said | None, thread: Sequence[Said]) -> Iterator[str]:
-        """What is wrong with what the channel says about one request, a sentence part each."""
-        now = self._unit.request(one.request.id)
-        if now is not None and now.version != one.request.version:
-            return  # it went on while the channel was read
+    def complaints(
+        self, one: Promised | PromisedList, card: Said | None, thread: Sequence[Said]
+    ) -> Iterator[str]:
+        """What is wrong with what the channel says about one request or list, a sentence part each."""
+        if one.went_on(self._unit):
+            return  # while the channel was read
         if card is None:
             yield "its card is not in the channel"
         else:
             yield from self._about("its card", one, card, self._is_as_painted(one, card))
         by_mark = {str(reply.payload.get("message")): reply for reply in thread}
-        for mark, posted in one.replies:
+        for mark, posted in one.posted.replies:
             reply = by_mark.get(mark)
             if reply is None:
                 yield "the reply with its outcome is not in the thread"
             else:
                 yield from self._about("the reply with its outcome", one, reply, _reads_like(reply, posted))
 
-    def _about(self, what: str, one: Promised, message: Said, is_unchanged: bool) -> Iterator[str]:
-        head = Head.read(message.payload.get("audit_head"))
-        stated = str(message.payload.get("state"))
-        if head is None or message.payload.get("request_id") != one.request.id:
+    def _about(
+        self, what: str, one: Promised | PromisedList, message: Said, is_unchanged: bool
+    ) -> Iterator[str]:
+        payload = message.payload
+        head = Head.read(payload.get("audit_head"))
+        stated = str(payload.get("state"))
+        if head is None or payload.get("request_id") != one.id:
             yield f"{what} does not carry the outcome"
             return
         if not self._unit.known([head]):
             yield f"{what} was posted at event {head.seq} of another history"
             return
-        state = one.state_at(head)
-        if state is None or state.value != stated or word(state) not in message.text:
-            yield f"{what} says {stated!r}, and the history {state.value if state else 'nothing'!r}"
+        state = one.stated_at(head)
+        if state != stated:
+            yield f"{what} says {stated!r}, and the history {state or 'nothing'!r}"
+        elif not one.is_told_by(message, head):
+            yield f"{what} does not say what the history says, which is {state!r}"
         elif not is_unchanged:
             yield f"{what} was edited"
 
-    def _is_as_painted(self, one: Promised, card: Said) -> bool:
+    def _is_as_painted(self, one: Promised | PromisedList, card: Said) -> bool:
         """Whether a card reads as it did. Other versions of the bot put it in other words."""
         head = Head.read(card.payload.get("audit_head"))
-        facts = self._facts.get(one.request.provider)
+        facts = self._facts.get(one.provider)
         if head is None or facts is None or self._version_at(head) != __version__:
-            return one.request.reference in card.text
-        return _reads_like(card, approval_card(one.request, facts))
+            return one.is_named_in(card.text)
+        return _reads_like(card, one.painted(facts))
 
     def _version_at(self, head: Head) -> str:
         starts = select(EventRow.body).where(

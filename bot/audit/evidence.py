@@ -198,12 +198,11 @@ def _same(is_same: bool, what: str) -> Markup:
 def _policy(about: Dossier, facts: Facts) -> Markup:
     request = about.request
     started = about.started
-    second = [("Second line", f"{', '.join(request.escalation)}, from {_time(request.escalate_at)} on")]
     return pairs(
         [
             ("Approvals needed", f"{request.quorum} different people, none of them the requester"),
             ("Who could approve", ", ".join(request.approvers)),
-            *(second if request.escalation and request.escalate_at else []),
+            *_second_line(request),
             ("Until", _time(request.expires_at)),
             ("Where", f"Slack channel {request.channel} of workspace {request.team}"),
             ("What cancelling does", facts.consequence),
@@ -216,6 +215,11 @@ def _policy(about: Dossier, facts: Facts) -> Markup:
             ),
         ]
     )
+
+
+def _second_line(request: Request) -> Iterator[tuple[str, Part]]:
+    if request.escalation and request.escalate_at:
+        yield "Second line", f"{', '.join(request.escalation)}, from {_time(request.escalate_at)} on"
 
 
 # --- the provider -------------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, true
 from sqlmodel import col
 
 from bot.store import chain
 from bot.store.chain import Head
 from bot.store.raw import LINK
 from bot.store.reading import streamed
-from bot.store.tables import EventRow, RequestRow
+from bot.store.tables import BatchRow, EventRow, LineRow, RequestRow
 
 
 class Row(NamedTuple):
@@ -43,11 +43,12 @@ class Choice:
     until: datetime | None = None
     """Not included."""
     provider: str | None = None
-    """Those of requests at this provider."""
+    """Those of requests and lists at this provider."""
     person: str | None = None
-    """Those that name this person, by their Slack ID."""
+    """Those that name this person, by their Slack ID, and what is said of the whole list where that is an
+    event of an order on it."""
     state: str | None = None
-    """Those of requests that are in this state now."""
+    """Those of requests that are in this state now, and of lists with such an order."""
 
     @property
     def is_all(self) -> bool:
@@ -62,7 +63,7 @@ def verify(connection: Connection) -> Head:
 
 def chosen(connection: Connection, choice: Choice) -> Iterator[Row]:
     """The chosen rows of a history that verifies, in order."""
-    query = select(*LINK).where(*_conditions(choice)).order_by(col(EventRow.seq))
+    query = select(*LINK).where(_wanted(choice)).order_by(col(EventRow.seq))
     since, until = _spelled(choice.since), _spelled(choice.until)
     with streamed(connection, query) as rows:
         for found in rows:
@@ -77,12 +78,29 @@ def _row(found: Sequence[Any]) -> Row:
     return Row(found[0], previous, digest, chain.time(at), request_id, kind, body)
 
 
+def _wanted(choice: Choice) -> ColumnElement[bool]:
+    """An approval of an order on a list is bound to the whole list, and an event of the list says to which:
+    where one of the orders is in, so is what is said of all."""
+    conditions = list(_conditions(choice))
+    if not conditions:
+        return true()
+    orders = select(col(EventRow.request_id)).where(*conditions)
+    lists = select(col(LineRow.batch)).where(col(LineRow.request_id).in_(orders))
+    return or_(and_(*conditions), col(EventRow.request_id).in_(lists))
+
+
 def _conditions(choice: Choice) -> Iterator[ColumnElement[bool]]:
+    """What an event has to be by itself."""
     of = col(EventRow.request_id)
     if choice.provider is not None:
-        yield of.in_(select(col(RequestRow.id)).where(col(RequestRow.provider) == choice.provider))
+        lists = select(col(BatchRow.id)).where(col(BatchRow.provider) == choice.provider)
+        requests = select(col(RequestRow.id)).where(col(RequestRow.provider) == choice.provider)
+        yield or_(of.in_(requests), of.in_(lists))
     if choice.state is not None:
-        yield of.in_(select(col(RequestRow.id)).where(col(RequestRow.state) == choice.state))
+        requests = select(col(RequestRow.id)).where(col(RequestRow.state) == choice.state)
+        yield or_(
+            of.in_(requests), of.in_(select(col(LineRow.batch)).where(col(LineRow.request_id).in_(requests)))
+        )
     if choice.person is not None:
         # A body is JSON: within a text, such as a reason, the quotes would have a backslash in front.
         yield col(EventRow.body).contains(f'"user":"{choice.person}"', autoescape=True)

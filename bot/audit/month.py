@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlmodel import Session, col, select
 
 from bot.audit.history import verify
+from bot.batches import Batch, BatchAttemptRefused
 from bot.model import (
     ENDED,
     Approved,
@@ -25,6 +26,7 @@ from bot.model import (
 from bot.rules import evolve
 from bot.store import Unit
 from bot.store.chain import Head
+from bot.store.codec import load_batch_event
 from bot.store.tables import EventRow
 
 
@@ -52,6 +54,9 @@ class Month:
     head: Head
     """Of the history it was counted from, which verified."""
     courses: Sequence[Course]
+    """One for each order: those on a list are requests by themselves."""
+    own_lists: Sequence[tuple[datetime, Person, Batch]] = ()
+    """Each time somebody tried to approve a list of their own."""
 
     @property
     def name(self) -> str:
@@ -92,7 +97,23 @@ def month(connection: Connection, year: int, number: int) -> Month:
             course(unit.history(str(one)), str(one))
             for one in session.exec(asked.order_by(col(EventRow.seq))).all()
         ]
-    return Month(begin, end, head, courses)
+        own_lists = list(_own_lists(session, unit, begin, end))
+    return Month(begin, end, head, courses, own_lists)
+
+
+def _own_lists(
+    session: Session, unit: Unit, begin: datetime, end: datetime
+) -> Iterator[tuple[datetime, Person, Batch]]:
+    asked = select(EventRow.request_id).where(
+        EventRow.kind == "batch_requested", EventRow.at >= begin, EventRow.at < end
+    )
+    refused = select(EventRow).where(
+        EventRow.kind == "batch_attempt_refused", col(EventRow.request_id).in_(asked)
+    )
+    for row in session.exec(refused.order_by(col(EventRow.seq))).all():
+        event, batch = load_batch_event(row.body), unit.batch(str(row.request_id))
+        if isinstance(event, BatchAttemptRefused) and batch is not None and _of_their_own(event):
+            yield row.at, event.by, batch
 
 
 def course(history: Sequence[tuple[Event, datetime]], request_id: str) -> Course:
@@ -105,7 +126,7 @@ def course(history: Sequence[tuple[Event, datetime]], request_id: str) -> Course
         was_unknown = was_unknown or request.state is State.UNKNOWN
         for name in _milestones(event, request):
             first.setdefault(name, at)
-        if isinstance(event, AttemptRefused) and (event.action, event.rule) == ("approve", "own_request"):
+        if isinstance(event, AttemptRefused) and _of_their_own(event):
             own.append((at, event.by))
     if request is None:
         raise ValueError(f"there is no history of {request_id}")
@@ -113,6 +134,10 @@ def course(history: Sequence[tuple[Event, datetime]], request_id: str) -> Course
     return Course(
         request, took.get("approval"), took.get("quorum"), took.get("outcome"), was_unknown, tuple(own)
     )
+
+
+def _of_their_own(event: AttemptRefused | BatchAttemptRefused) -> bool:
+    return (event.action, event.rule) == ("approve", "own_request")
 
 
 def _milestones(event: Event, after: Request) -> Iterator[str]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from bot.audit import plots
 from bot.audit.month import Course, Month, share
 from bot.audit.page import Markup, Part, code, page, table, tag
+from bot.blocks.batch_words import orders
 from bot.blocks.words import in_words, word
 from bot.model import State
 from providers.contract import Facts
@@ -50,7 +51,7 @@ def _at_a_glance(about: Month) -> Iterator[Part]:
         return
     states = [course.request.state for course in courses]
     yield tag("b", f"{len(courses)} request{'s' if len(courses) > 1 else ''}. ")
-    own = sum(len(course.own_approvals) for course in courses)
+    own = sum(len(course.own_approvals) for course in courses) + len(about.own_lists)
     yield (
         f"{states.count(State.CANCELLED)} cancelled, {states.count(State.DENIED)} denied, "
         f"{states.count(State.EXPIRED)} expired. Outcome unknown for a while: "
@@ -107,7 +108,10 @@ def _pairs(about: Month) -> Iterator[Markup]:
     requesters, approvers = (sorted({pair[side] for pair in counted}) for side in (0, 1))
     rows = [(one, *(_number(counted[one, other]) for other in approvers)) for one in requesters]
     yield table(("Asked by \\ approved by", *approvers), rows, class_="numbers")
-    note = "Approvals that counted, by the people in the first row, of requests by those in the first column."
+    note = (
+        "Approvals that counted, by the people in the first row, of requests by those in the first column. "
+        "On a list each order counts by itself."
+    )
     yield tag("p", note, class_="small")
 
 
@@ -117,6 +121,16 @@ def _own(about: Month) -> Markup:
         for course in about.courses
         for at, who in course.own_approvals
     ]
+    rows += [
+        (
+            f"{at:%Y-%m-%d %H:%M:%S}",
+            who.user,
+            code(batch.short_id),
+            f"a list of {orders(len(batch.asked.lines))}",
+        )
+        for at, who, batch in about.own_lists
+    ]
+    rows.sort(key=lambda row: row[0])
     if not rows:
         return tag("p", "Nobody tried.")
     return table(("Time (UTC)", "Who", "Request", "What became of it"), rows)

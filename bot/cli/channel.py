@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.audit import history
-from bot.audit.channel import Comparison, Promised, promised
+from bot.audit.channel import Comparison
+from bot.audit.promised import Promised, PromisedList, promised
 from bot.cli.console import BAD_CHAIN, FAILED, OK, complain, plainly, read_settings, say
 from bot.delivery import OUTCOME
 from bot.logs import one_line
@@ -22,7 +23,7 @@ PATIENCE = 10
 Channels = dict[str, dict[str, Posted]]
 """Of each channel the cards, by their `ts`."""
 Threads = dict[str, list[Posted]]
-"""Of each request the replies under its card."""
+"""Of each request or list the replies under its card."""
 
 
 def verify(since: datetime | None) -> int:
@@ -39,38 +40,42 @@ def verify(since: datetime | None) -> int:
     say(f"The history verifies: {head.seq} events, head {head.hash}.")
     if found:
         complain("\n".join(one_line(line) for line in found), BAD_CHAIN)
-    say(f"The channel agrees with it: {len(wanted)} outcomes were compared.")
+    lists = sum(isinstance(one, PromisedList) for one in wanted)
+    of_lists = f", {lists} of them of lists" if lists else ""
+    say(f"The channel agrees with it: {len(wanted)} outcomes were compared{of_lists}.")
     return OK
 
 
-def _compare(url: str, wanted: Sequence[Promised], channels: Channels, threads: Threads) -> list[str]:
+def _compare(
+    url: str, wanted: Sequence[Promised | PromisedList], channels: Channels, threads: Threads
+) -> list[str]:
     """Against the database as it is now: it may have gone on while Slack was read."""
     facts = {adapter.facts.name: adapter.facts for adapter in ADAPTERS}
     with plainly(), reading(url) as connection:
         comparison = Comparison(connection, facts)
         found: list[str] = []
         for one in wanted:
-            card = channels.get(one.request.channel, {}).get(one.card)
-            wrong = comparison.complaints(one, card, threads.get(one.request.id, []))
-            found += [f"request {one.request.id}: {complaint}" for complaint in wrong]
+            card = channels.get(one.channel, {}).get(one.posted.card)
+            wrong = comparison.complaints(one, card, threads.get(one.id, []))
+            found += [f"request {one.id}: {complaint}" for complaint in wrong]
         everything = [message for cards in channels.values() for message in cards.values()]
         everything += [message for thread in threads.values() for message in thread]
         return list(dict.fromkeys([*found, *comparison.strangers(everything)]))
 
 
-async def _read(settings: Settings, wanted: Sequence[Promised]) -> tuple[Channels, Threads]:
-    """Everything the bot posted in its channels, and under the cards of these requests."""
+async def _read(settings: Settings, wanted: Sequence[Promised | PromisedList]) -> tuple[Channels, Threads]:
+    """Everything the bot posted in its channels, and under the cards of these."""
     slack = Slack(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
     named = [account.channel or settings.approval_channel for account in settings.accounts]
     try:
         channels = {
             channel: await _cards(slack, channel)
-            for channel in dict.fromkeys([*named, *(one.request.channel for one in wanted)])
+            for channel in dict.fromkeys([*named, *(one.channel for one in wanted)])
         }
         threads = {
-            one.request.id: await _thread(slack, one.request.channel, one.card)
+            one.id: await _thread(slack, one.channel, one.posted.card)
             for one in wanted
-            if one.card in channels[one.request.channel]
+            if one.posted.card in channels[one.channel]
         }
     finally:
         await slack.close()

@@ -26,5 +26,5 @@ def write(prefix: str, path: Path) -> int:
         made = evidence(dossier(connection, found[0]), facts)
     with written(path) as file:
         file.write(made.encode())
-    say(f"The evidence is in {path}.")
+    say(f"The evidence is in {path.resolve()}.")
     return OK

@@ -61,6 +61,7 @@ def _export(given: argparse.Namespace) -> int:
             return OK
         with written(given.output) as file:
             file.writelines(lines)
+    say(f"The export is in {given.output.resolve()}.")
     return OK
 
 

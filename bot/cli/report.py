@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.audit.month import month
+from bot.audit.month import Month, month
 from bot.cli.console import FAILED, OK, Commands, complain, database, plainly, say
 from bot.cli.exported import written
 from bot.store.reading import reading
@@ -34,18 +34,22 @@ def _month(text: str) -> tuple[int, int]:
 
 
 def _report(given: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    with plainly(), reading(database()) as connection:
+        about = month(connection, *(given.month or (now.year, now.month)))
+    path = given.output or Path(f"report-{about.name}.html")
+    made = _page(about)
+    with written(path) as file:
+        file.write(made.encode())
+    say(f"The report is in {path.resolve()}.")
+    return OK
+
+
+def _page(about: Month) -> str:
     try:
         from bot.audit.report import report  # brings matplotlib with it
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "matplotlib":
             raise
         complain(NOT_INSTALLED, FAILED)
-    now = datetime.now(UTC)
-    with plainly(), reading(database()) as connection:
-        about = month(connection, *(given.month or (now.year, now.month)))
-    path = given.output or Path(f"report-{about.name}.html")
-    made = report(about, {adapter.facts.name: adapter.facts for adapter in ADAPTERS})
-    with written(path) as file:
-        file.write(made.encode())
-    say(f"The report is in {path}.")
-    return OK
+    return report(about, {adapter.facts.name: adapter.facts for adapter in ADAPTERS})

@@ -31,6 +31,11 @@ def load_request(body: str) -> Request:
     return _REQUEST.validate_json(body)
 
 
+def is_of_batch(kind: str) -> bool:
+    """Whether an event of this kind is about a whole list: for `load_batch_event`, not `load_event`."""
+    return kind.startswith("batch_")
+
+
 def dump_batch_event(event: BatchEvent) -> str:
     return canonical(_BATCH_EVENT.dump_python(event, mode="json")).decode()
 

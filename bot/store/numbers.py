@@ -8,8 +8,9 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from bot.batches import BatchAttemptRefused
 from bot.model import OPEN, Event
-from bot.store.codec import load_event
+from bot.store.codec import is_of_batch, load_batch_event, load_event
 from bot.store.tables import ActionRow, EventRow, MessageRow, RequestRow
 
 
@@ -47,13 +48,27 @@ def count(session: Session, now: datetime, paused: frozenset[str]) -> Numbers:
     )
 
 
-def past(session: Session, after: int, limit: int) -> tuple[int, list[tuple[str, Event, datetime]]]:
-    """The next events of the history after number `after`, and the number of the last of them. Notes, which
-    belong to no request, are left out."""
+Told = tuple[str, Event | BatchAttemptRefused, datetime]
+"""The request or list, what happened to it, and when."""
+
+
+def past(session: Session, after: int, limit: int) -> tuple[int, list[Told]]:
+    """The next events of the history after number `after`, and the number of the last of them. Left out are
+    notes, which belong to no request, and what is said of a whole list: its orders have events of their own,
+    but for an attempt that did not count."""
     query = select(EventRow).where(col(EventRow.seq) > after).order_by(col(EventRow.seq)).limit(limit)
     rows = list(session.exec(query))
-    told = [(row.request_id, load_event(row.body), row.at) for row in rows if row.request_id is not None]
+    told = [(str(row.request_id), event, row.at) for row in rows if (event := _counted(row)) is not None]
     return (rows[-1].seq if rows else after), told
+
+
+def _counted(row: EventRow) -> Event | BatchAttemptRefused | None:
+    if row.request_id is None:
+        return None
+    if not is_of_batch(row.kind):
+        return load_event(row.body)
+    event = load_batch_event(row.body)
+    return event if isinstance(event, BatchAttemptRefused) else None
 
 
 def _age(at: datetime | None, now: datetime) -> float:

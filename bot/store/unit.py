@@ -33,7 +33,7 @@ from bot.model import (
 from bot.rules import evolve, replay
 from bot.store import chain, numbers
 from bot.store.codec import dump_event, dump_request, load_event, load_request
-from bot.store.numbers import Numbers
+from bot.store.numbers import Numbers, Told
 from bot.store.pauses import Pauses
 from bot.store.raw import LINK, Raw
 from bot.store.tables import (
@@ -380,7 +380,7 @@ class RequestUnit:
         """What `/metrics` tells about the present."""
         return numbers.count(self._session, self.now, frozenset(each.provider for each in self.pauses.all()))
 
-    def past(self, after: int, limit: int) -> tuple[int, list[tuple[str, Event, datetime]]]:
+    def past(self, after: int, limit: int) -> tuple[int, list[Told]]:
         """The next events of the history, and the number of the last of them."""
         return numbers.past(self._session, after, limit)
 

@@ -313,7 +313,11 @@ def test_the_file_appears_when_it_is_complete_and_for_its_owner_only(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database)
     (here / "out.csv").write_text("from yesterday")
-    assert run(capsys, "audit", "export", "--format", "csv", "--output", "out.csv") == (0, "", "")
+    assert run(capsys, "audit", "export", "--format", "csv", "--output", "out.csv") == (
+        0,
+        f"The export is in {here / 'out.csv'}.\n",
+        "",
+    )
     assert (here / "out.csv").read_bytes() == exported("csv", Choice())
     assert stat.S_IMODE((here / "out.csv").stat().st_mode) == 0o600
     assert run(capsys, "audit", "export", "--format", "csv")[1].encode() == exported("csv", Choice())

@@ -60,7 +60,9 @@ VOID = frozenset({"meta", "br"})
 class Story:
     """A request with everything that can be told, an event at a time."""
 
-    def __init__(self, store: Store, clock: Clock, reason: str) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, reason: str, second: tuple[str, ...] = ("U0DAVE",)
+    ) -> None:
         self._store, self._clock = store, clock
         store.write_now(lambda unit: unit.note("started", {"version": "0.1.0", "settings": "5e77"}))
         expires = NOW + timedelta(hours=24)
@@ -75,7 +77,8 @@ class Story:
                 ALICE,
                 reason,
             ),
-            *(2, ("S0ONCALL", BOB.user, CAROL.user), expires, "", ("U0DAVE",), NOW + timedelta(hours=1)),
+            *(2, ("S0ONCALL", BOB.user, CAROL.user), expires, ""),
+            *((second, NOW + timedelta(hours=1)) if second else ()),
         )
         self.request: Request = store.write_now(lambda unit: unit.begin(REQUEST_ID, asked, "1042750"))
         self.then(OrderRead(an_order()))
@@ -157,6 +160,11 @@ def written(capsys: pytest.CaptureFixture[str], path: Path) -> Reader:
     return Reader(path.read_text("utf-8"))
 
 
+def test_it_says_where_the_page_is(database: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "requests", "show", REQUEST_ID, "--evidence", "page.html")
+    assert (code, out) == (0, f"The evidence is in {here / 'page.html'}.\n")
+
+
 def test_the_page_tells_who_decided_what_and_why_they_could(
     database: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +188,18 @@ def test_the_page_tells_who_decided_what_and_why_they_could(
     ):
         assert sentence in shown.text, sentence
     assert shown.text.count("(the hash of this card )") + shown.text.count("(the hash of this card)") == 3
+
+
+def test_a_request_that_calls_no_second_line_has_a_page_that_names_none(
+    tmp_path: Path, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    with opened(tmp_path / "plain.db", clock) as store:
+        Story(store, clock, "Ordered twice", second=())
+    monkeypatch.setenv("DATABASE_URL", url_of(tmp_path / "plain.db"))
+    shown = written(capsys, here / "page.html")
+    assert "Who could approve S0ONCALL, U0BOB, U0CAROL Until" in shown.text
+    assert "Second line" not in shown.text
 
 
 def test_every_event_of_the_request_is_there_with_its_place_and_hash(

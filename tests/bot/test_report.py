@@ -114,7 +114,7 @@ def database(here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def written(capsys: pytest.CaptureFixture[str], month: str = "2026-11") -> Reader:
     assert run(capsys, "audit", "report", "--month", month) == (
         0,
-        f"The report is in report-{month}.html.\n",
+        f"The report is in {Path.cwd() / f'report-{month}.html'}.\n",
         "",
     )
     return Reader(Path(f"report-{month}.html").read_text("utf-8"))
@@ -176,6 +176,10 @@ def test_without_the_extra_a_sentence_says_how_to_get_it(
     assert (code, out) == (1, "")
     assert err.endswith("Install it beside the bot: python -m pip install 'matplotlib>=3.10,<4'\n")
     assert not list(here.glob("*.html"))
+    monkeypatch.delenv("DATABASE_URL")
+    code, _, err = run(capsys, "audit", "report", "--month", "2026-11")
+    assert code == 3, "nothing to install where there is no database"
+    assert "db upgrade" in err
 
 
 @pytest.mark.parametrize("month", ["2026", "2026-13", "2026-1", "11-2026", "1999-01", "٢٠٢٦-11"])
