@@ -49,7 +49,7 @@ from providers.contract import Facts, OrderState
 
 REASON_SHOWN = 150
 WARNING_SHOWN = 200
-FACTS_SHOWN = 3
+FACTS_SHOWN = 4
 FACT_SHOWN = 60
 CONFIRM_MAX = 300
 CANNOT_BE_UNDONE = "Cannot be undone."
@@ -317,7 +317,7 @@ def _confirm(title: str, text: str, yes: str) -> Block:
 def _known(order: OrderState) -> list[str]:
     values = [value for _, value in order.facts]
     named = [order.known_as] if order.known_as and order.known_as not in values else []
-    return [*named, *(f"{name} {value}" for name, value in order.facts[:3])]
+    return [*named, *(f"{name} {value}" for name, value in order.facts[:FACTS_SHOWN])]
 
 
 def _repeat(request: Request, facts: Facts, last: str) -> str:

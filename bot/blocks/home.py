@@ -9,7 +9,7 @@ from bot.batches import Batch
 from bot.blocks import ids
 from bot.blocks.batch_card import decision_buttons as batch_buttons
 from bot.blocks.batch_notices import batch_line, batch_question
-from bot.blocks.cards import decision_buttons
+from bot.blocks.cards import FACT_SHOWN, FACTS_SHOWN, decision_buttons
 from bot.blocks.text import Block, context, literal, mention, plain_text, quote, section, when
 from bot.blocks.words import in_words, label, order_facts, tally, the_order, word
 from bot.model import ENDED, Request, State
@@ -88,7 +88,7 @@ def _lists(overview: Overview, facts: Mapping[str, Facts]) -> list[str]:
 
 
 def _question(request: Request, facts: Facts) -> str:
-    known = order_facts(request.order, 60, 3) if request.order else ""
+    known = order_facts(request.order, FACT_SHOWN, FACTS_SHOWN) if request.order else ""
     lines = [
         f"*{the_order(request, facts)}*: {tally(request)} approvals, until {when(request.expires_at)}.",
         f"{mention(request.requester.user)} asks, because:\n{quote(request.reason, REASON_SHOWN)}",
