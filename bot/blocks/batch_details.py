@@ -11,6 +11,7 @@ from bot.blocks.batch_card import button
 from bot.blocks.batch_words import in_numbers, numbered, orders, these, whole
 from bot.blocks.cards import CANNOT_BE_UNDONE
 from bot.blocks.forms import denial_inputs, question_input, question_note
+from bot.blocks.pauses import on_hold
 from bot.blocks.text import Block, code, context, literal, mention, plain_text, quote, section, sentence, when
 from bot.blocks.words import all_warnings, approvals, in_words, order_facts, order_status, the_order, who_may
 from bot.model import Request, State
@@ -59,7 +60,7 @@ def _all_of(number: int, line: Request, batch: Batch, facts: Facts) -> str:
     said = [
         f"*{number}.* {the_order(line, facts)}: *{in_words(line)}*, request {code(line.short_id)}",
         f"Because: {literal(line.reason, 300)}" if line.reason != batch.asked.reason else "",
-        f"On hold: {sentence(literal(line.held))}" if line.held and line.state is State.APPROVED else "",
+        f"On hold: {on_hold(line.held)}" if line.held and line.state is State.APPROVED else "",
         order_status(order, facts) if order else "",
         sentence(literal(line.outcome.said)) if line.outcome else "",
         order_facts(order, 100, 10) if order else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bot.blocks import ids
+from bot.blocks.pauses import on_hold
 from bot.blocks.text import (
     Block,
     code,
@@ -68,7 +69,7 @@ def _which(request: Request, facts: Facts) -> Iterator[str]:
         yield f"Account {account_of(request)}"
     yield f"{now(request)}."
     if request.held and request.state in BEFORE_PERMIT:
-        yield f"On hold: {sentence(literal(request.held))} Nothing is sent meanwhile."
+        yield f"On hold: {on_hold(request.held)} Nothing is sent meanwhile."
 
 
 def _order(request: Request, facts: Facts) -> Iterator[str]:
