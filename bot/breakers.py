@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot import announce, typed
+from bot import announce, homes, typed
 from bot.accounts import Accounts
 from bot.agenda import Kind
 from bot.blocks import pauses
@@ -118,6 +118,10 @@ class Breakers:
         """Everything that is paused, in sentences; empty when nothing is."""
         return await self._store.read(lambda unit: still_paused(unit, self._facts))
 
+    def told(self, paused: Iterable[Pause]) -> list[str]:
+        """Each pause as markup: what is paused, by whom and why, and what ends it."""
+        return [pauses.in_force(each, self._facts.get(each.provider)) for each in paused]
+
     async def stop(self, request: Request) -> str:
         """Why nothing may be sent for a request now; empty when nothing is in the way."""
         facts = self._facts[request.provider]
@@ -147,6 +151,7 @@ def _name(facts: Facts | None) -> str:
 
 
 def _announce(unit: Unit, channels: Iterable[str], text: str) -> None:
+    homes.paint(unit)
     for channel in channels:
         owed = announce.notice(channel, text)
         unit.owe(owed.lane, owed.kind, request_id=None, target=owed.target, body=owed.body)

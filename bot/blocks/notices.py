@@ -245,8 +245,9 @@ def _waiting_for(request: Request) -> str:
 def _line(request: Request, facts: Facts | None) -> str:
     order = the_order(request, facts) if facts else f"{literal(request.provider)} {code(request.reference)}"
     count = f" ({tally(request)})" if request.state is State.PENDING else found_by_people(request)
+    held = ", on hold" if request.state is State.APPROVED and request.held else ""
     return (
-        f"• {order}: *{word(request.state)}*{count}, asked by {mention(request.requester.user)} "
+        f"• {order}: *{word(request.state)}{held}*{count}, asked by {mention(request.requester.user)} "
         f"{when(request.created_at)}, request {code(request.short_id)}."
     )
 

@@ -50,6 +50,14 @@ def began(pause: Pause, facts: Facts | None) -> str:
     )
 
 
+def in_force(pause: Pause, facts: Facts | None) -> str:
+    """A pause on somebody's App Home."""
+    return (
+        f":double_vertical_bar: *Cancelling {literal(where(facts))} is paused*, by {_who(pause.by)}: "
+        f"{sentence(literal(pause.reason))} An approver can end this: {code(_resume(facts))}."
+    )
+
+
 def already(pause: Pause, facts: Facts | None) -> str:
     """The answer to somebody who pauses once more."""
     return (
