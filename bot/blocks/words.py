@@ -164,14 +164,14 @@ def missing(request: Request) -> int:
 # --- the provider -----------------------------------------------------------------------------------
 
 
-def order_status(order: OrderState, facts: Facts) -> str:
-    """What the provider says the order is, in a sentence or two."""
+def order_status(order: OrderState, facts: Facts, says: str = "says") -> str:
+    """What the provider says the order is, in a sentence or two; `says`: or what it said."""
     detail = sentence(literal(order.detail))
     if order.standing is Standing.UNREADABLE:
         return f"*{label(facts)} could not be asked:* {detail or 'no reason is known.'}"
     status = literal(order.status, 80)
     said = " ".join(filter(None, [f"status {code(order.status, 80)}." if status else "", detail]))
-    return f"*{label(facts)} says:* {said or 'nothing about its status.'}"
+    return f"*{label(facts)} {says}:* {said or 'nothing about its status.'}"
 
 
 def account_of(request: Request) -> str:
