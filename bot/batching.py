@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import agenda, announce, batches, typed
+from bot import agenda, announce, batches, homes, typed
 from bot.accounts import Account
 from bot.admission import ASK_REFUSED, OPEN_PER_REQUESTER, Ask, refusal
 from bot.agenda import Kind
@@ -38,7 +38,18 @@ from bot.blocks import batch_notices as said
 from bot.blocks.cards import Message
 from bot.blocks.text import section
 from bot.errors import Refused
-from bot.model import BEFORE_PERMIT, Denied, Event, Person, Request, State, Verdict, Withdrawn, reference_key
+from bot.model import (
+    BEFORE_PERMIT,
+    Denied,
+    Event,
+    Held,
+    Person,
+    Request,
+    State,
+    Verdict,
+    Withdrawn,
+    reference_key,
+)
 from bot.store import Unit
 from bot.workflow import (
     ALREADY,
@@ -262,7 +273,7 @@ class Batches(BatchViews):
         )
         _owe(unit, _card(batch))
         _owe(unit, _reply(batch, said.batch_decided(batch, action, by, changed, reason)))
-        self._workflow.paint_homes(unit)
+        homes.paint(unit)
         if action == "take back":
             self._remind_later(unit, batch)
         self._end_if_done(unit, batch)
@@ -294,12 +305,14 @@ class Batches(BatchViews):
             self._remind_later(unit, batch)
         if any(isinstance(event, Denied | Withdrawn) for event in events):
             _owe(unit, _reply(batch, said.batch_left(after, events, self.facts(batch))))
+        if any(isinstance(event, Held) for event in events):
+            _paint_for_the_first(unit, batch)
         self._end_if_done(unit, batch)
 
     def _call(self, unit: Unit, batch: Batch) -> None:
         lines = self._by_name(unit.lines_of(batch))
         _owe(unit, _reply(batch, said.batch_call(batch, lines, self.facts(batch))))
-        self._workflow.paint_homes(unit)
+        homes.paint(unit)
         self._remind_later(unit, batch)
 
     def _remind_later(self, unit: Unit, batch: Batch) -> None:
@@ -312,7 +325,7 @@ class Batches(BatchViews):
         lines, facts = unit.lines_of(batch), self.facts(batch)
         _owe(unit, _reply(batch, said.batch_outcome(batch, lines, facts), outcome=True))
         _owe(unit, _direct(batch, said.batch_dm(batch, lines, facts)))
-        self._workflow.paint_homes(unit)
+        homes.paint(unit)
 
     def _due(
         self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]
@@ -408,6 +421,12 @@ def _direct(batch: Batch, message: Message) -> announce.Owed:
     user = batch.requester.user
     body = json.dumps({"text": message.text, "blocks": message.blocks})
     return announce.Owed(f"direct:{user}", announce.Kind.DIRECT, batch.id, user, body)
+
+
+def _paint_for_the_first(unit: Unit, batch: Batch) -> None:
+    """App Homes tell of a list on hold; two hundred lines that follow the first one do not change that."""
+    if sum(line.state is State.APPROVED and bool(line.held) for line in unit.lines_of(batch)) == 1:
+        homes.paint(unit)
 
 
 def _owe(unit: Unit, message: announce.Owed) -> None:

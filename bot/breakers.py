@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot import announce, typed
+from bot import announce, homes, typed
 from bot.accounts import Accounts
 from bot.agenda import Kind
 from bot.blocks import pauses
+from bot.blocks.text import literal
 from bot.directory import Directory
 from bot.errors import Refused
 from bot.model import Answered, Eligibility, Event, FollowedUp, Pause, Person, Request
@@ -25,13 +26,17 @@ PAUSED, RESUMED, NOT_ALLOWED = "paused", "resumed", "pause_refused"
 """What is noted in the history."""
 
 
-def pause(unit: Unit, facts: Facts | None, by: str, reason: str, channels: Iterable[str]) -> Pause:
-    """Stop what leads to a provider, or to all, and owe the channels the announcement. A pause that is
-    there already gets the new reason."""
+def pause(
+    unit: Unit, facts: Facts | None, by: str, reason: str, channels: Iterable[str]
+) -> tuple[Pause, bool]:
+    """Stop what leads to a provider, or to all, and owe the channels the announcement. Returns the pause,
+    and whether it is new: one that is there already stays as it is, and nobody is told again."""
+    if there := unit.pauses.of(_name(facts)):
+        return there, False
     begun = unit.pauses.begin(_name(facts), by, reason)
     unit.note(PAUSED, {"provider": begun.provider, "by": by, "reason": reason})
     _announce(unit, channels, pauses.began(begun, facts))
-    return begun
+    return begun, True
 
 
 def resume(
@@ -78,7 +83,7 @@ def count(unit: Unit, after: Request, events: Sequence[Event], facts: Facts, cha
             unit.pauses.count_known(after.provider)
         elif isinstance(event, Answered):
             unknowns = unit.pauses.count_unknown(after.provider)
-            if unknowns >= UNKNOWNS_IN_A_ROW and unit.pauses.of(after.provider) is None:
+            if unknowns >= UNKNOWNS_IN_A_ROW:
                 pause(unit, facts, BY_ITSELF, pauses.lost_answers(unknowns, facts), channels)
 
 
@@ -98,15 +103,18 @@ class Breakers:
         return list(dict.fromkeys(one.channel for one in self._accounts if provider in ("", one.facts.name)))
 
     async def pause(self, provider: str, by: Person, reason: str) -> str:
-        """Returns what to tell them. Raises `Refused`."""
+        """Returns what to tell them, as markup. Raises `Refused`."""
         if problem := typed.complaint("reason", reason):
             raise Refused("bad_text", problem)
         if await self._store.read(lambda unit: reveals(unit, reason, self._facts)):
             raise Refused("bad_text", typed.reveals("reason"))
         await self._may(provider, by, "pause")
         facts = self._facts.get(provider)
-        await self._store.write(lambda unit: pause(unit, facts, by.user, reason, self.channels(provider)))
-        return f"Cancelling {pauses.where(facts)} is paused. The channel is told."
+        channels = self.channels(provider)
+        now, is_new = await self._store.write(lambda unit: pause(unit, facts, by.user, reason, channels))
+        if not is_new:
+            return pauses.already(now, facts)
+        return f"Cancelling {literal(pauses.where(facts))} is paused. The channel is told."
 
     async def resume(self, provider: str, by: Person) -> str:
         """Returns what to tell them. Raises `Refused`."""
@@ -117,6 +125,10 @@ class Breakers:
     async def now(self) -> str:
         """Everything that is paused, in sentences; empty when nothing is."""
         return await self._store.read(lambda unit: still_paused(unit, self._facts))
+
+    def told(self, paused: Iterable[Pause]) -> list[str]:
+        """Each pause as markup: what is paused, by whom and why, and what ends it."""
+        return [pauses.in_force(each, self._facts.get(each.provider)) for each in paused]
 
     async def stop(self, request: Request) -> str:
         """Why nothing may be sent for a request now; empty when nothing is in the way."""
@@ -147,6 +159,7 @@ def _name(facts: Facts | None) -> str:
 
 
 def _announce(unit: Unit, channels: Iterable[str], text: str) -> None:
+    homes.paint(unit)
     for channel in channels:
         owed = announce.notice(channel, text)
         unit.owe(owed.lane, owed.kind, request_id=None, target=owed.target, body=owed.body)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from bot.batches import Batch, waiting
-from bot.blocks.home import WAITING_AT_MOST, Overview, home_view
+from bot.blocks.home import LISTS_AT_MOST, WAITING_AT_MOST, Overview, home_view
 from bot.blocks.text import Block
-from bot.model import ENDED, Person, Request, State
+from bot.model import ENDED, Pause, Person, Request, State
 from bot.store import Store, Unit
 from bot.workflow import Workflow
 
@@ -18,7 +18,44 @@ LOOKED_THROUGH = 100
 LISTS_READ = 10
 """Open lists that are looked through, of up to 200 orders each."""
 COUNTED_FOR = timedelta(days=30)
+List = tuple[Batch, list[Request]]
+"""Several orders at once, with their lines."""
 ENDED_STATES = tuple(state.value for state in ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one person's Home is made of, all read at one moment."""
+
+    pending: list[Request]
+    approved: list[Request]
+    mine: list[Request]
+    recent: list[Request]
+    counts: Mapping[State, int]
+    open_lists: list[List]
+    my_lists: list[List]
+    ended_lists: list[List]
+    paused: list[Pause]
+
+
+def _found(unit: Unit, person: Person) -> _Found:
+    def lists(found: Iterable[Batch]) -> list[List]:
+        return [(batch, unit.lines_of(batch)) for batch in found]
+
+    def undecided(state: State) -> list[Request]:
+        return unit.requests(states=[state.value], limit=LOOKED_THROUGH, oldest_first=True)
+
+    return _Found(
+        pending=undecided(State.PENDING),
+        approved=undecided(State.APPROVED),
+        mine=unit.requests(requester=str(person), limit=10),
+        recent=unit.requests(states=ENDED_STATES, limit=10),
+        counts=unit.counts(since=unit.now - COUNTED_FOR),
+        open_lists=lists(unit.batches(is_open=True, oldest_first=True, limit=LISTS_READ)),
+        my_lists=lists(unit.batches(requester=str(person), limit=LISTS_AT_MOST)),
+        ended_lists=lists(unit.batches(is_open=False, limit=LISTS_AT_MOST)),
+        paused=unit.pauses.all(),
+    )
 
 
 class Home:
@@ -31,34 +68,44 @@ class Home:
         """What `person` is to see at this moment. One after the other, so that a click never has to wait
         for the reading of all of them."""
         async with self._one_at_a_time:
-            return await self._view(person)
-
-    async def _view(self, person: Person) -> Block:
-        pending, mine, recent, counts, open_lists, my_lists = await self._store.read(
-            lambda unit: (
-                unit.requests(states=[State.PENDING.value], limit=LOOKED_THROUGH, oldest_first=True),
-                unit.requests(requester=str(person), limit=10),
-                unit.requests(states=ENDED_STATES, limit=10),
-                unit.counts(since=unit.now - COUNTED_FOR),
-                _with_lines(unit, is_open=True, oldest_first=True, limit=LISTS_READ),
-                _with_lines(unit, requester=str(person), limit=5),
-            )
+            found = await self._store.read(lambda unit: _found(unit, person))
+        asked = [request for request in found.pending if self._is_waited_for(person, request)]
+        held = [request for request in found.approved if self._is_held_for(person, request)]
+        several = [one for one in found.open_lists if self._is_waited_for_in(person, one[1])]
+        held_lists = [one for one in found.open_lists if self._is_held_for_in(person, one[1])]
+        of_lists = [lines[0] for _, lines in (*found.open_lists, *found.my_lists, *found.ended_lists)]
+        shown = (*asked, *held, *found.mine, *found.recent, *of_lists)
+        overview = Overview(
+            waiting=asked[: 2 * WAITING_AT_MOST],
+            mine=found.mine,
+            recent=found.recent,
+            counts=found.counts,
+            enabled=self._workflow.accounts.facts,
+            several=several,
+            lately=found.my_lists,
+            ended=found.ended_lists,
+            paused=self._workflow.breakers.told(found.paused),
+            held=held,
+            several_held=[one for one in held_lists if one not in several],
         )
-        asked = [request for request in pending if self._is_waited_for(person, request)]
-        enabled = self._workflow.accounts.facts
-        several = [one for one in open_lists if self._is_waited_for_in(person, one[1])]
-        of_lists = [lines[0] for _, lines in (*several, *my_lists)]
-        facts = {r.provider: self._workflow.facts(r) for r in (*asked, *mine, *recent, *of_lists)}
-        overview = Overview(asked[: 2 * WAITING_AT_MOST], mine, recent, counts, enabled, several, my_lists)
-        return home_view(overview, facts)
+        return home_view(overview, {request.provider: self._workflow.facts(request) for request in shown})
+
+    def _is_held_for(self, person: Person, request: Request) -> bool:
+        """Whether enough people agree, something is in the way, and `person` may do something about it."""
+        if request.state is not State.APPROVED or not request.held or request.requester == person:
+            return False
+        return self._workflow.may_decide(request, person)
+
+    def _is_held_for_in(self, person: Person, lines: Sequence[Request]) -> bool:
+        held = _of_each_kind(line for line in lines if line.state is State.APPROVED and line.held)
+        return any(self._is_held_for(person, line) for line in held)
 
     def _is_waited_for_in(self, person: Person, lines: Sequence[Request]) -> bool:
         """In a list nobody is asked before all of it was looked up."""
         if any(line.state is State.CHECKING for line in lines):
             return False
-        open_to_them = [one for one in waiting(lines) if one.state is State.PENDING]
-        lacking = {one.may_decide: one for one in open_to_them if not one.approval_of(person)}
-        return any(self._is_waited_for(person, one) for one in lacking.values())
+        asked = (one for one in waiting(lines) if one.state is State.PENDING and not one.approval_of(person))
+        return any(self._is_waited_for(person, line) for line in _of_each_kind(asked))
 
     def _is_waited_for(self, person: Person, request: Request) -> bool:
         if request.requester == person or request.approval_of(person):
@@ -66,5 +113,6 @@ class Home:
         return self._workflow.may_decide(request, person)
 
 
-def _with_lines(unit: Unit, **which: Any) -> list[tuple[Batch, list[Request]]]:
-    return [(batch, unit.lines_of(batch)) for batch in unit.batches(**which)]
+def _of_each_kind(lines: Iterable[Request]) -> list[Request]:
+    """One of those that the same people may decide on: a list may have 200."""
+    return list({line.may_decide: line for line in lines}.values())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from bot import agenda, announce, typed
+from bot import agenda, announce, homes, typed
 from bot.accounts import Account, Accounts
 from bot.admission import ASK_REFUSED, Admission, Ask, not_again, not_twice, refusal, shown
 from bot.batches import LEFT_TO_PEOPLE, Batch
@@ -53,10 +53,6 @@ from bot.store.chain import Head
 from providers.contract import Facts, Standing
 
 ALREADY = "You have done that already, and it counts once. The card shows what is still needed."
-WATCHED_FOR = timedelta(days=2)
-"""How long after it was opened an App Home is kept up to date."""
-WATCHERS_AT_MOST = 30
-"""App Homes that are painted after one change; the others are painted when they are opened."""
 PAGE = 10
 """Requests in a list that is shown at once."""
 
@@ -512,12 +508,7 @@ class Workflow:
             unit.schedule(work.kind, after.id, work.lane, work.at)
         for message in announce.owed(before, self.by_name(after), events, self.facts(after)):
             _owe(unit, message)
-        self.paint_homes(unit)
-
-    def paint_homes(self, unit: Unit) -> None:
-        """Owe a new App Home to everybody who looked at theirs lately."""
-        for watcher in unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST):
-            _owe(unit, announce.home(watcher))
+        homes.paint(unit)
 
     def by_name(self, request: Request) -> Request:
         """With whoever is on call now in place of the schedules, as far as that is known: a schedule

@@ -249,11 +249,11 @@ def _listed(item: Item, secrets: Secrets) -> OrderState:
 def _card(item: Item, status: str, at_store: str, secrets: Secrets) -> tuple[tuple[str, str], ...]:
     rows = (
         ("Domains", _names(item.get("domains"), secrets)),
+        ("Paid", _PAID.get(status, "")),
+        ("At the store", at_store),
         ("Product ID", clean_text(_text(item, "product_id"), limit=60, secrets=secrets)),
         ("Order ID", clean_text(_text(item, "order_id"), limit=60, secrets=secrets)),
         ("Ordered", _day(_text(item, "created_time"))),
-        ("Paid", _PAID.get(status, "")),
-        ("At the store", at_store),
     )
     return tuple((label, value) for label, value in rows if value)
 

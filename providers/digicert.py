@@ -72,8 +72,8 @@ class DigiCert:
         not_to_confuse="Not the certificate ID, request ID, serial number or thumbprint.",
         consequence="DigiCert closes the order for good, and no certificate will be issued from it.",
         warnings=(
-            "Validation work done for this order is lost.",
             "Money may not come back by itself: ask DigiCert support.",
+            "Validation work done for this order is lost.",
             "DigiCert keeps a note with the order that names the requester.",
         ),
         success_means="the order is canceled in CertCentral",

@@ -71,8 +71,8 @@ class Payvalida:
         not_to_confuse="Not the payment reference (Reference) and not Payvalida's own number (PVOrderID).",
         consequence="The order can no longer be paid, and its number can never be used again.",
         warnings=(
-            "The number is burnt: a corrected order needs a new one.",
             "Payvalida tells nobody, neither the payer nor your systems.",
+            "The number is burnt: a corrected order needs a new one.",
             "A payer who holds a voucher or link can no longer pay with it.",
             # Inferred: two writers, one order, and no lock is documented.
             "A payment made at this very moment may come first.",

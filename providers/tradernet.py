@@ -430,7 +430,8 @@ def _warnings(entry: Entry, standing: Standing) -> tuple[str, ...]:
 
 
 def _card(entry: Entry, secrets: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Rows that stay the same while the order does; numbers look the same as text and as number."""
+    """Rows that stay the same while the order does; numbers look the same as text and as number.
+    First what is cancelled and what it is worth: a card has room for the first few only."""
     currency = clean_text(entry.get("cur"), limit=10, secrets=secrets)
 
     def price(key: str) -> str:
@@ -444,14 +445,18 @@ def _card(entry: Entry, secrets: Iterable[str]) -> tuple[tuple[str, str], ...]:
     rows = (
         ("Instrument", clean_text(entry.get("instr"), limit=60, secrets=secrets)),
         ("Side", SIDES.get(number(entry.get("oper")) or "", "")),
-        ("Type", TYPES.get(number(entry.get("type")) or "", "")),
-        ("Quantity", amount("q")),
-        ("Still open", amount("leaves_qty")),
+        ("Still open", _of_all(amount("leaves_qty"), amount("q"))),
         ("Price", price("p")),
+        ("Quantity", amount("q")),
+        ("Type", TYPES.get(number(entry.get("type")) or "", "")),
         ("Stop price", price("stop")),
         ("Valid", VALIDITY.get(number(entry.get("exp")) or "", "")),
     )
     return tuple((label, value) for label, value in rows if value)
+
+
+def _of_all(still_open: str, quantity: str) -> str:
+    return f"{still_open} of {quantity}" if still_open and quantity else still_open
 
 
 def _quantity(value: object) -> Decimal | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.slack.forms import ViewHandle
 from tests.conftest import World
+from tests.test_batches import asked as asked_for_several
 
 
 async def home_reads(world: World, who: str, text: str) -> ViewHandle:
@@ -63,3 +64,44 @@ async def test_a_click_there_that_does_not_count_is_answered_in_a_direct_message
     told = await world.workspace.wait_until(lambda: bob.dms())
     assert "You cannot decide on this request" in told[-1].readable
     assert "0 of 2" in world.card(card).readable
+
+
+async def test_a_pause_is_told_at_the_top_and_what_it_holds_up_below(world: World) -> None:
+    card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    for who in ("alice", "dan"):
+        await world.person(who).open_home()
+    await world.person("dan").command("/cancel-order", "pause digicert their pages are down")
+    home = await home_reads(world, "dan", "Cancelling at DigiCert is paused, by @Dan: their pages are down.")
+    assert home.readable.index("is paused") < home.readable.index("Waiting for you")
+    assert "On hold" not in home.readable
+
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    home = await home_reads(world, "dan", "On hold")
+    assert home.readable.index("On hold") < home.readable.index("approved, on hold")
+    assert "approved, on hold" in (await home_reads(world, "alice", "approved, on hold")).readable
+    assert "1 open. Ended within the last 30 days: none." in home.readable
+    await world.person("alice").command("/cancel-order", "mine")
+    await world.said("alice", "*approved, on hold*")
+
+    await world.person("dan").command("/cancel-order", "resume digicert")
+    home = await home_reads(world, "dan", "0 open. Ended within the last 30 days: 1 cancelled.")
+    assert "On hold" not in home.readable
+    assert "is paused" not in home.readable
+
+
+async def test_a_list_on_hold_and_one_that_has_ended_are_there_as_well(world: World) -> None:
+    vendor = world.vendor("digicert")
+    card = await asked_for_several(world, f"{vendor.new_order()}\n{vendor.new_order()}")
+    await world.person("dan").open_home()
+    await world.person("dan").command("/cancel-order", "pause digicert")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    home = await home_reads(world, "dan", "On hold")
+    assert (
+        "2 orders at DigiCert: 2 approved, some on hold"
+        in home.readable.split("On hold")[1].split("Your requests")[0]
+    )
+    await world.person("dan").command("/cancel-order", "resume digicert")
+    home = await home_reads(world, "dan", "2 orders at DigiCert: 2 cancelled")
+    assert "2 orders at DigiCert: 2 cancelled" in home.readable.split("Ended lately")[1]

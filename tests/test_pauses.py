@@ -18,6 +18,7 @@ from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 from tests.past_the_bot import rows
 from tests.test_asynchronous import Clock, later
+from tests.test_batches import asked as asked_for_several
 
 
 def announced(world: World, text: str) -> list[Message]:
@@ -81,6 +82,41 @@ async def test_who_paused_and_resumed_is_in_the_history(world: World) -> None:
         ("paused", {"provider": "", "by": "U0BOB", "reason": "No reason was given"}),
         ("resumed", {"provider": "", "by": "U0CAROL"}),
     ]
+
+
+async def test_a_second_pause_is_answered_with_the_first_and_nobody_is_told_again(
+    world: World, command: Callable[..., tuple[int, str]]
+) -> None:
+    await typed(world, "bob", "pause cpanel maintenance", "is paused. The channel is told.")
+    answer = await typed(world, "carol", "pause cpanel it is down", "is paused already")
+    assert "Cancelling at cPanel is paused already, since <!date^" in answer
+    assert answer.endswith("by <@U0BOB>: maintenance.")
+    code, told = await asyncio.to_thread(command, "pause", "cpanel")
+    assert (code, told.endswith("UTC by U0BOB: maintenance\n")) == (0, True)
+    assert "Cancelling at cPanel is paused already, since " in told
+    await world.person("bob").command("/cancel-order", "resume cpanel")
+    await everybody_reads(world, "Cancelling at cPanel goes on")
+    assert len(announced(world, "Cancelling at cPanel is paused")) == 1
+    assert len(rows(world.database, "SELECT seq FROM event WHERE kind = 'paused'")) == 1
+
+
+async def test_on_hold_by_a_pause_with_enough_approvals_nobody_is_asked_to_approve(world: World) -> None:
+    await typed(world, "bob", "pause digicert their pages are down", "is paused")
+    card = await approved(world, "digicert")
+    held = await world.reads(card, "On hold: ")
+    assert "`/cancel-order resume digicert`. Nothing is sent meanwhile." in str(held.blocks)
+    assert [button for button in held.buttons if button.startswith(("Approve", "Deny"))] == ["Deny"]
+
+
+async def test_a_list_on_hold_by_a_pause_has_no_button_to_approve_either(world: World) -> None:
+    vendor = world.vendor("digicert")
+    card = await asked_for_several(world, f"{vendor.new_order()}\n{vendor.new_order()}")
+    await typed(world, "bob", "pause digicert their pages are down", "is paused")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    held = await world.reads(card, "2 on hold: Cancelling at DigiCert is paused")
+    assert "`/cancel-order resume digicert`. Nothing" in str(held.blocks)
+    assert [button for button in held.buttons if button.startswith(("Approve", "Deny"))] == ["Deny"]
 
 
 async def test_a_pause_of_everything_is_another_one_than_that_of_a_provider(world: World) -> None:
@@ -222,7 +258,7 @@ async def test_an_operator_pauses_and_resumes_beside_the_running_bot(
     await world.reads(card, "On hold: Cancelling at DigiCert is paused: their pages are down.")
     await everybody_reads(world, "Cancelling at DigiCert is paused, by ")
     code, told = await asyncio.to_thread(command, "resume", "digicert")
-    assert (code, told) == (0, "It goes on.\n")
+    assert (code, told.splitlines()[-1]) == (0, "It goes on.")
     await world.reads(card, "Outcome: cancelled")
 
 

@@ -19,6 +19,7 @@ from bot.blocks.batch_words import (
     whole,
 )
 from bot.blocks.cards import CALLED_OFF, CANNOT_BE_UNDONE, REASON_SHOWN, WARNING_SHOWN, Message
+from bot.blocks.pauses import on_hold, waits_for_a_resume
 from bot.blocks.text import (
     Block,
     code,
@@ -112,7 +113,7 @@ def _on_hold(lines: Sequence[Request]) -> str:
     held = [line for line in lines if line.state is State.APPROVED and line.held]
     if not held:
         return ""
-    return f" *{len(held)} on hold:* {sentence(literal(held[0].held))} Nothing is sent for them meanwhile."
+    return f" *{len(held)} on hold:* {on_hold(held[0].held)} Nothing is sent for them meanwhile."
 
 
 def _progress(lines: Sequence[Request]) -> str:
@@ -190,7 +191,8 @@ def _to_decide(batch: Batch, lines: Sequence[Request], facts: Facts) -> list[Blo
     if is_checking(counts(lines)) or not stoppable(lines):
         return []
     deny = button(ids.BATCH_DENY, "Deny", batch.id, batch)
-    return [_approve(batch, lines, facts), deny] if waiting(lines) else [deny]
+    is_needed = any(not waits_for_a_resume(line) for line in waiting(lines))
+    return [_approve(batch, lines, facts), deny] if is_needed else [deny]
 
 
 def _other_buttons(batch: Batch, lines: Sequence[Request], facts: Facts) -> list[Block]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from bot.batches import Batch, batch_digest, stoppable
+from bot.batches import Batch, batch_digest, is_done, stoppable
 from bot.blocks import ids
 from bot.blocks.batch_card import button
-from bot.blocks.batch_words import in_numbers, numbered, orders, these, whole
+from bot.blocks.batch_words import counts, in_numbers, numbered, orders, these, whole
 from bot.blocks.cards import CANNOT_BE_UNDONE
+from bot.blocks.details import AS_IT_WAS
 from bot.blocks.forms import denial_inputs, question_input, question_note
+from bot.blocks.pauses import on_hold
 from bot.blocks.text import Block, code, context, literal, mention, plain_text, quote, section, sentence, when
 from bot.blocks.words import all_warnings, approvals, in_words, order_facts, order_status, the_order, who_may
-from bot.model import Request, State
+from bot.model import BEFORE_PERMIT, Request, State
 from providers.contract import Facts
 
 LINES_A_PAGE = 20
@@ -24,19 +26,9 @@ def batch_details(batch: Batch, lines: Sequence[Request], facts: Facts, page: in
     last = (len(lines) - 1) // LINES_A_PAGE
     page = min(max(page, 0), last)
     first = page * LINES_A_PAGE
-    undone = "" if facts.reversible else f" *{CANNOT_BE_UNDONE}*"
-    head = [
-        f"{mention(batch.requester.user)} asked to cancel {these(batch, facts)}, {when(batch.created_at)}.",
-        f"*So far:* {in_numbers(lines)}.",
-        f"*If cancelled:* {sentence(literal(facts.consequence))}{undone}",
-        f"*A success means:* {sentence(literal(facts.success_means))}",
-        f"*Possible:* {sentence(literal(facts.limits))}",
-        f"*Who may approve or deny:* {who_may(lines[0])}, and never the person who asked. "
-        f"{approvals(batch.asked.quorum)} before {when(batch.asked.expires_at)}.",
-    ]
     bound = f"An approval is bound to all lines as they are now: {code(batch_digest(batch, lines))}"
     blocks = [
-        section("\n".join(head), "about"),
+        section(whole(_about(batch, lines, facts)), "about"),
         section(quote(batch.asked.reason), "reason"),
         *(
             section(_all_of(number, line, batch, facts), f"line-{number}")
@@ -48,22 +40,42 @@ def batch_details(batch: Batch, lines: Sequence[Request], facts: Facts, page: in
     return {
         "type": "modal",
         "callback_id": ids.DETAILS_VIEW,
-        "title": plain_text(f"Details {page + 1} of {last + 1}"),
+        "title": plain_text(f"Details {page + 1} of {last + 1}" if last else "Details"),
         "close": plain_text("Close"),
         "blocks": blocks,
     }
 
 
+def _about(batch: Batch, lines: Sequence[Request], facts: Facts) -> list[str]:
+    """What is the same for every line; who may decide only while there is something to decide on."""
+    undone = "" if facts.reversible else f" *{CANNOT_BE_UNDONE}*"
+    who = (
+        f"*Who may approve or deny:* {who_may(lines[0])}, and never the person who asked. "
+        f"{approvals(batch.asked.quorum)} before {when(batch.asked.expires_at)}."
+    )
+    return [
+        f"{mention(batch.requester.user)} asked to cancel {these(batch, facts)}, {when(batch.created_at)}.",
+        f"*{'Outcome' if is_done(counts(lines)) else 'So far'}:* {in_numbers(lines)}.",
+        f"*If cancelled:* {sentence(literal(facts.consequence))}{undone}",
+        f"*A success means:* {sentence(literal(facts.success_means))}",
+        f"*Possible:* {sentence(literal(facts.limits))}",
+        who if stoppable(lines) else "",
+        *(f"Warning: {sentence(literal(one, 200))}" for one in facts.warnings),
+    ]
+
+
 def _all_of(number: int, line: Request, batch: Batch, facts: Facts) -> str:
-    order = line.order
+    order, is_past = line.order, line.state not in BEFORE_PERMIT
+    own = [warning for warning in all_warnings(line, facts) if warning not in facts.warnings]
     said = [
         f"*{number}.* {the_order(line, facts)}: *{in_words(line)}*, request {code(line.short_id)}",
         f"Because: {literal(line.reason, 300)}" if line.reason != batch.asked.reason else "",
-        f"On hold: {sentence(literal(line.held))}" if line.held and line.state is State.APPROVED else "",
-        order_status(order, facts) if order else "",
+        f"On hold: {on_hold(line.held)}" if line.held and line.state is State.APPROVED else "",
         sentence(literal(line.outcome.said)) if line.outcome else "",
+        AS_IT_WAS if order and is_past else "",
+        order_status(order, facts, "said" if is_past else "says") if order else "",
         order_facts(order, 100, 10) if order else "",
-        *(f"Warning: {sentence(literal(one, 200))}" for one in all_warnings(line, facts)),
+        *(f"Warning: {sentence(literal(one, 200))}" for one in own),
     ]
     return whole(said)
 

@@ -155,7 +155,9 @@ def batch_question(batch: Batch, lines: Sequence[Request], facts: Facts) -> str:
 
 def batch_line(batch: Batch, lines: Sequence[Request], facts: Facts) -> str:
     """One line of a list of requests."""
+    held = any(line.state is State.APPROVED and line.held for line in lines)
+    on_hold = ", some on hold" if held else ""
     return (
-        f"• {these(batch, facts)}: *{in_numbers(lines)}*, asked by {mention(batch.requester.user)} "
+        f"• {these(batch, facts)}: *{in_numbers(lines)}{on_hold}*, asked by {mention(batch.requester.user)} "
         f"{when(batch.created_at)}, request {code(batch.short_id)}."
     )

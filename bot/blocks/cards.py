@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from bot.blocks import ids
+from bot.blocks.pauses import on_hold, waits_for_a_resume
 from bot.blocks.text import (
     Block,
     code,
@@ -49,7 +50,7 @@ from providers.contract import Facts, OrderState
 
 REASON_SHOWN = 150
 WARNING_SHOWN = 200
-FACTS_SHOWN = 3
+FACTS_SHOWN = 4
 FACT_SHOWN = 60
 CONFIRM_MAX = 300
 CANNOT_BE_UNDONE = "Cannot be undone."
@@ -117,7 +118,7 @@ def _headline(request: Request, facts: Facts) -> str:
             undone = "" if facts.reversible else " and cannot be undone"
             says = f"*This cancels an order{undone}.* {tally(request)} approvals so far."
         case State.APPROVED if request.held:
-            says = f"*On hold:* {sentence(literal(request.held))} Nothing is sent meanwhile."
+            says = f"*On hold:* {on_hold(request.held)} Nothing is sent meanwhile."
         case State.APPROVED:
             says = f"*Approved by {people(a.by for a in request.counted)}.* About to cancel …"
         case State.EXECUTING:
@@ -231,6 +232,8 @@ def _to_decide(request: Request, facts: Facts) -> list[Block]:
     if request.state is State.NEEDS_PERSON:
         return _to_close(request, facts)
     if request.state is State.PENDING or (request.state is State.APPROVED and request.held):
+        if waits_for_a_resume(request):
+            return [_deny(request, facts)]
         return [_approve(request, facts), _deny(request, facts)]  # held for want of approvals, perhaps
     return [_deny(request, facts)] if request.state is State.APPROVED else []
 
@@ -317,7 +320,7 @@ def _confirm(title: str, text: str, yes: str) -> Block:
 def _known(order: OrderState) -> list[str]:
     values = [value for _, value in order.facts]
     named = [order.known_as] if order.known_as and order.known_as not in values else []
-    return [*named, *(f"{name} {value}" for name, value in order.facts[:3])]
+    return [*named, *(f"{name} {value}" for name, value in order.facts[:FACTS_SHOWN])]
 
 
 def _repeat(request: Request, facts: Facts, last: str) -> str:

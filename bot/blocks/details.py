@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bot.blocks import ids
+from bot.blocks.pauses import on_hold
 from bot.blocks.text import (
     Block,
     code,
@@ -34,6 +35,7 @@ from bot.blocks.words import (
 from bot.model import BEFORE_PERMIT, Approval, Request, digest
 from providers.contract import Facts, Standing
 
+AS_IT_WAS = "*As it was before:*"
 SECTION_MAX = 2900
 FACT_MAX = 300
 SECTIONS_AT_MOST = 60
@@ -68,7 +70,7 @@ def _which(request: Request, facts: Facts) -> Iterator[str]:
         yield f"Account {account_of(request)}"
     yield f"{now(request)}."
     if request.held and request.state in BEFORE_PERMIT:
-        yield f"On hold: {sentence(literal(request.held))} Nothing is sent meanwhile."
+        yield f"On hold: {on_hold(request.held)} Nothing is sent meanwhile."
 
 
 def _order(request: Request, facts: Facts) -> Iterator[str]:
@@ -76,7 +78,9 @@ def _order(request: Request, facts: Facts) -> Iterator[str]:
     if order is None:
         yield f"The order has not been looked up at {label(facts)} yet."
     else:
-        yield order_status(order, facts)
+        is_past = request.state not in BEFORE_PERMIT
+        yield AS_IT_WAS if is_past else ""
+        yield order_status(order, facts, "said" if is_past else "says")
         if order.known_as:
             yield f"• Known as: {literal(order.known_as, FACT_MAX)}"
         yield from (f"• {literal(name, 80)}: {literal(value, FACT_MAX)}" for name, value in order.facts)
@@ -95,20 +99,25 @@ def _consequence(request: Request, facts: Facts) -> Iterator[str]:
 def _who(request: Request) -> Iterator[str]:
     if request.state in BEFORE_PERMIT:
         yield f"*Who may approve or deny:* {who_may(request)}, and never the person who asked."
-    if request.escalation and request.escalate_at:
+    if request.escalation and request.escalate_at and (request.escalated or request.state in BEFORE_PERMIT):
         called = named(request.escalation)
         then = "was called" if request.escalated else "is called if it still waits then"
         yield f"*Second line:* {called} {then}, {when(request.escalate_at)}, and may decide from then on."
-    yield (
-        f"*Needed:* {approvals(request.quorum)} by different people before {when(request.expires_at)}; "
-        f"{tally(request)} so far. All of them are judged again right before the cancel is sent. One denial "
-        "ends the request."
-    )
+    if request.state in BEFORE_PERMIT:
+        yield _needed(request)
     yield f"*Approved by:* {listing([_approval(a) for a in request.approvals]) or 'nobody'}."
     if request.permit:
         yield f"*Cancel sent:* attempt {request.attempts}, {when(request.permit.at)}."
     if request.ended_at:
         yield f"*Ended:* {when(request.ended_at)}."
+
+
+def _needed(request: Request) -> str:
+    return (
+        f"*Needed:* {approvals(request.quorum)} by different people before {when(request.expires_at)}; "
+        f"{tally(request)} so far. All of them are judged again right before the cancel is sent. One denial "
+        "ends the request."
+    )
 
 
 def _questions(request: Request) -> Iterator[str]:

@@ -9,7 +9,7 @@ from bot.batches import Batch
 from bot.blocks import ids
 from bot.blocks.batch_card import decision_buttons as batch_buttons
 from bot.blocks.batch_notices import batch_line, batch_question
-from bot.blocks.cards import decision_buttons
+from bot.blocks.cards import FACT_SHOWN, FACTS_SHOWN, decision_buttons
 from bot.blocks.text import Block, context, literal, mention, plain_text, quote, section, when
 from bot.blocks.words import in_words, label, order_facts, tally, the_order, word
 from bot.model import ENDED, Request, State
@@ -36,18 +36,28 @@ class Overview:
     """Several orders at once that they may decide on and have not, with their lines."""
     lately: Sequence[tuple[Batch, Sequence[Request]]] = ()
     """Several orders at once that they asked for."""
+    ended: Sequence[tuple[Batch, Sequence[Request]]] = ()
+    """Several orders at once, by anybody, of which nothing is open any more."""
+    paused: Sequence[str] = ()
+    """What nothing is sent to now, by whom and why, as markup."""
+    held: Sequence[Request] = ()
+    """Approved, not sent for some reason, and theirs to decide on."""
+    several_held: Sequence[tuple[Batch, Sequence[Request]]] = ()
+    """Several orders at once of which some are on hold."""
 
 
 def home_view(overview: Overview, facts: Mapping[str, Facts]) -> Block:
-    """The whole view. At most 15 requests with buttons and two lists: within Slack's 100 blocks."""
+    """The whole view. At most 15 requests with buttons and three lists: within Slack's 100 blocks."""
     return {
         "type": "home",
         "blocks": [
             {"type": "header", "block_id": "top", "text": plain_text("Orders to be cancelled")},
             {"type": "actions", "block_id": "start", "elements": [_start()]},
+            *([section("\n".join(overview.paused), "paused")] if overview.paused else []),
             *_waiting(overview, facts),
-            *_listed("Your requests", "mine", overview.mine, facts, _lists(overview, facts)),
-            *_listed("Ended lately", "recent", overview.recent, facts),
+            *_on_hold(overview, facts),
+            *_listed("Your requests", "mine", overview.mine, facts, _lists(overview.lately, facts)),
+            *_listed("Ended lately", "recent", overview.recent, facts, _lists(overview.ended, facts)),
             {"type": "divider", "block_id": "rule"},
             context(_counts(overview.counts), "counts"),
             context(_providers(overview.enabled), "providers"),
@@ -82,13 +92,20 @@ def _to_do(name: str, text: str, buttons: list[Block]) -> list[Block]:
     ]
 
 
-def _lists(overview: Overview, facts: Mapping[str, Facts]) -> list[str]:
-    shown = overview.lately[:LISTS_AT_MOST]
+def _on_hold(overview: Overview, facts: Mapping[str, Facts]) -> list[Block]:
+    """Left out when nothing is."""
+    if not overview.held and not overview.several_held:
+        return []
+    return _listed("On hold", "held", overview.held, facts, _lists(overview.several_held, facts))
+
+
+def _lists(several: Sequence[tuple[Batch, Sequence[Request]]], facts: Mapping[str, Facts]) -> list[str]:
+    shown = several[:LISTS_AT_MOST]
     return [batch_line(batch, lines, facts[batch.asked.provider]) for batch, lines in shown]
 
 
 def _question(request: Request, facts: Facts) -> str:
-    known = order_facts(request.order, 60, 3) if request.order else ""
+    known = order_facts(request.order, FACT_SHOWN, FACTS_SHOWN) if request.order else ""
     lines = [
         f"*{the_order(request, facts)}*: {tally(request)} approvals, until {when(request.expires_at)}.",
         f"{mention(request.requester.user)} asks, because:\n{quote(request.reason, REASON_SHOWN)}",
@@ -114,7 +131,8 @@ def _listed(
 
 def _line(request: Request, facts: Facts) -> str:
     at = when(request.ended_at or request.created_at)
-    return f"{the_order(request, facts)}: *{in_words(request)}*, {at}, request `{request.short_id}`"
+    held = ", on hold" if request.state is State.APPROVED and request.held else ""
+    return f"{the_order(request, facts)}: *{in_words(request)}{held}*, {at}, request `{request.short_id}`"
 
 
 def _heading(text: str, name: str) -> Block:
@@ -122,9 +140,9 @@ def _heading(text: str, name: str) -> Block:
 
 
 def _counts(counts: Mapping[State, int]) -> str:
-    told = [f"{counts[state]} {word(state)}" for state in State if counts.get(state)]
+    told = [f"{counts[state]} {word(state)}" for state in State if state in ENDED and counts.get(state)]
     open_now = sum(count for state, count in counts.items() if state not in ENDED)
-    return f"{open_now} open. Within the last 30 days: {', '.join(told) or 'nothing'}."
+    return f"{open_now} open. Ended within the last 30 days: {', '.join(told) or 'none'}."
 
 
 def _providers(enabled: Sequence[Facts]) -> str:

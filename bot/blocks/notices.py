@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from bot.blocks import ids
 from bot.blocks.cards import Message
+from bot.blocks.pauses import on_hold
 from bot.blocks.text import (
     channel,
     code,
@@ -123,7 +124,7 @@ def last_call(request: Request, facts: Facts) -> str:
     """Said once, some time before a request expires, to those who can still do something about it."""
     ends = f"expires {when(request.expires_at)}"
     if request.state is State.APPROVED:
-        held = f" It is on hold: {sentence(literal(request.held))}" if request.held else ""
+        held = f" It is on hold: {on_hold(request.held)}" if request.held else ""
         who = call([request.requester.user])
         return (
             f"{who}The request to cancel {the_order(request, facts)} {ends} and has not been sent.{held} "
@@ -237,15 +238,16 @@ def unknown_verb(text: str) -> str:
 def _waiting_for(request: Request) -> str:
     if request.state not in BEFORE_PERMIT:
         return f"Approved by {people(a.by for a in request.counted)}." if request.counted else ""
-    held = f" On hold: {sentence(literal(request.held))}" if request.held else ""
+    held = f" On hold: {on_hold(request.held)}" if request.held else ""
     return f"{tally(request)} approvals; expires {when(request.expires_at)}.{held}"
 
 
 def _line(request: Request, facts: Facts | None) -> str:
     order = the_order(request, facts) if facts else f"{literal(request.provider)} {code(request.reference)}"
     count = f" ({tally(request)})" if request.state is State.PENDING else found_by_people(request)
+    held = ", on hold" if request.state is State.APPROVED and request.held else ""
     return (
-        f"• {order}: *{word(request.state)}*{count}, asked by {mention(request.requester.user)} "
+        f"• {order}: *{word(request.state)}{held}*{count}, asked by {mention(request.requester.user)} "
         f"{when(request.created_at)}, request {code(request.short_id)}."
     )
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 
-from bot.blocks.text import code, literal, mention, sentence
-from bot.model import Pause
+from bot.blocks.text import code, literal, mention, sentence, when
+from bot.model import Pause, Request, State
 from providers.contract import Facts
 
 COMMAND = "/cancel-order"
+GOES_ON = "It goes on when somebody resumes it:"
 _USER = re.compile(r"[UW][A-Z0-9]{1,20}", re.ASCII)
+_WHY = re.compile(
+    rf"(Cancelling at .+ is paused: .+) {GOES_ON} ({COMMAND} resume(?: [a-z0-9_-]+)?)", re.ASCII | re.DOTALL
+)
+"""What `why` says, so that a request that is on hold can be told from its words."""
 
 
 def where(facts: Facts | None) -> str:
@@ -19,10 +24,21 @@ def where(facts: Facts | None) -> str:
 
 def why(pause: Pause, facts: Facts | None) -> str:
     """One sentence of plain text: for a request on hold, `/readyz` and the command line."""
-    return (
-        f"Cancelling {where(facts)} is paused: {sentence(pause.reason)} It goes on when somebody resumes it: "
-        f"{_resume(facts)}"
-    )
+    return f"Cancelling {where(facts)} is paused: {sentence(pause.reason)} {GOES_ON} {_resume(facts)}"
+
+
+def on_hold(held: str) -> str:
+    """Why a request is on hold, as markup that ends a sentence; a command in it can be copied."""
+    paused = _WHY.fullmatch(held)
+    if paused is None:
+        return sentence(literal(held))
+    return f"{sentence(literal(paused[1]))} {GOES_ON} {code(paused[2])}."
+
+
+def waits_for_a_resume(request: Request) -> bool:
+    """Whether enough people agree and only a pause is in the way: one more approval would change nothing."""
+    held = request.state is State.APPROVED and _WHY.fullmatch(request.held)
+    return bool(held) and len(request.counted) >= request.quorum
 
 
 def began(pause: Pause, facts: Facts | None) -> str:
@@ -31,6 +47,22 @@ def began(pause: Pause, facts: Facts | None) -> str:
         f"*Cancelling {literal(where(facts))} is paused*, by {_who(pause.by)}: "
         f"{sentence(literal(pause.reason, 600))} Requests are still taken and approved, and wait on "
         f"hold; those that were sent are still looked up. An approver can end this: {code(_resume(facts))}."
+    )
+
+
+def in_force(pause: Pause, facts: Facts | None) -> str:
+    """A pause on somebody's App Home."""
+    return (
+        f":double_vertical_bar: *Cancelling {literal(where(facts))} is paused*, by {_who(pause.by)}: "
+        f"{sentence(literal(pause.reason))} An approver can end this: {code(_resume(facts))}."
+    )
+
+
+def already(pause: Pause, facts: Facts | None) -> str:
+    """The answer to somebody who pauses once more."""
+    return (
+        f"Cancelling {literal(where(facts))} is paused already, since {when(pause.since)} by "
+        f"{_who(pause.by)}: {sentence(literal(pause.reason, 600))}"
     )
 
 

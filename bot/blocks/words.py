@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from bot.blocks.pauses import on_hold
 from bot.blocks.text import code, literal, mention, mention_group, plain, quote, sentence, when
 from bot.model import BEFORE_PERMIT, ENDED, Finding, Person, Request, State
 from providers.contract import Facts, OrderState, Result, Standing
@@ -163,14 +164,14 @@ def missing(request: Request) -> int:
 # --- the provider -----------------------------------------------------------------------------------
 
 
-def order_status(order: OrderState, facts: Facts) -> str:
-    """What the provider says the order is, in a sentence or two."""
+def order_status(order: OrderState, facts: Facts, says: str = "says") -> str:
+    """What the provider says the order is, in a sentence or two; `says`: or what it said."""
     detail = sentence(literal(order.detail))
     if order.standing is Standing.UNREADABLE:
         return f"*{label(facts)} could not be asked:* {detail or 'no reason is known.'}"
     status = literal(order.status, 80)
     said = " ".join(filter(None, [f"status {code(order.status, 80)}." if status else "", detail]))
-    return f"*{label(facts)} says:* {said or 'nothing about its status.'}"
+    return f"*{label(facts)} {says}:* {said or 'nothing about its status.'}"
 
 
 def account_of(request: Request) -> str:
@@ -305,7 +306,7 @@ def _expired(request: Request, facts: Facts) -> str:
     if missing(request):
         why = f"Only {tally(request)} approvals by {when(request.expires_at)}."
     else:
-        held = f" It was on hold: {sentence(literal(request.held))}" if request.held else ""
+        held = f" It was on hold: {on_hold(request.held)}" if request.held else ""
         why = f"It was approved, but could not be carried out by {when(request.expires_at)}.{held}"
     again = "*What to do:* if the order is still to be cancelled, ask again with `/cancel-order`."
     return f"{_join(why, _sent(request, facts))}\n{again}"

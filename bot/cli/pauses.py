@@ -33,10 +33,14 @@ def _pause(given: argparse.Namespace) -> int:
     with opened() as store:
         if store.read_now(lambda unit: breakers.reveals(unit, given.reason, KNOWN)):
             complain(typed.reveals("reason"), BAD_SETTINGS)
-        begun = store.write_now(
+        now, is_new = store.write_now(
             lambda unit: breakers.pause(unit, facts, _who(), one_line(given.reason), channels)
         )
-    say(one_line(f"{pauses.why(begun, facts)}. The channel is told by the running bot."))
+    if is_new:
+        say(one_line(f"{pauses.why(now, facts)}. The channel is told by the running bot."))
+    else:
+        since = f"since {now.since:%Y-%m-%d %H:%M} UTC by {now.by}"
+        say(one_line(f"Cancelling {pauses.where(facts)} is paused already, {since}: {now.reason}"))
     return OK
 
 

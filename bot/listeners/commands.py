@@ -185,7 +185,7 @@ class Desk:
         if named is None:
             return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
         reason = " ".join(rest[1:] if named else rest) or NO_REASON
-        return literal(await self._workflow.breakers.pause(named, person, reason), 2000)
+        return await self._workflow.breakers.pause(named, person, reason)
 
     async def _resume(self, person: Person, rest: list[str]) -> str:
         named = self._named(rest)

@@ -51,6 +51,7 @@ from tests.bot.builders import (
     longest_facts,
     longest_request,
     requests_in_every_state,
+    shown,
     some_facts,
 )
 
@@ -132,6 +133,25 @@ def test_slack_takes_the_longest_card() -> None:
     check_message(card.text, card.blocks)
     check_view(batch_details(batch, lines, facts))
     check_view(batch_deny_form(batch, lines, facts))
+
+
+def test_details_say_once_what_is_the_same_for_every_order() -> None:
+    facts, lines = some_facts(warnings=("money may be lost",)), some_lines(3)
+    lines[1] = replace(lines[1], order=an_order(warnings=("it is renewed tomorrow",)))
+    view = batch_details(a_batch(lines), lines, facts)
+    seen = shown(view["blocks"])
+    assert seen.count("Warning: money may be lost.") == 1
+    assert seen.count("Warning: it is renewed tomorrow.") == 1
+    assert view["title"]["text"] == "Details"
+    assert "*Who may approve or deny:*" in seen
+
+
+def test_details_of_a_list_that_has_ended_tell_how_it_was_before() -> None:
+    lines = [replace(line, state=State.CANCELLED) for line in some_lines(2)]
+    seen = shown(batch_details(a_batch(lines), lines, some_facts())["blocks"])
+    assert "*Outcome:* 2 cancelled." in seen
+    assert seen.count("*As it was before:*\n*DigiCert said:*") == 2
+    assert "*Who may approve or deny:*" not in seen
 
 
 def test_the_card_counts_the_approvals_that_all_lines_have() -> None:

@@ -408,7 +408,7 @@ def test_a_long_fact_does_not_hide_the_next_one() -> None:
 
 def test_facts_that_do_not_fit_are_counted() -> None:
     order = an_order(facts=tuple((f"Fact {n}", "x") for n in range(11)))
-    assert "8 more in *Details*" in _seen(a_request(order=order))
+    assert "7 more in *Details*" in _seen(a_request(order=order))
     assert "3 more not shown" in _seen(executing(order=order))
 
 

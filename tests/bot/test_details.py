@@ -81,3 +81,12 @@ def test_it_has_the_questions() -> None:
 def test_it_says_who_may_decide_and_not_the_requester() -> None:
     text = seen(approved_by(a_request()))
     assert "*Who may approve or deny:* <!subteam^S0ONCALL>, <@U0BOB> and <@U0CAROL>, and never" in text
+
+
+def test_after_the_end_it_does_not_speak_as_if_it_were_still_open() -> None:
+    open_ = seen(REQUESTS["pending, half-way"])
+    ended = seen(REQUESTS["cancelled"])
+    assert "*Needed:*" in open_
+    assert "*DigiCert says:*" in open_
+    assert "*Needed:*" not in ended
+    assert "*As it was before:*\n*DigiCert said:* status `pending`." in ended

@@ -355,10 +355,10 @@ def test_the_card_shows_the_order_and_nobodys_login() -> None:
     assert state.facts == (
         ("Instrument", "AAPL.US"),
         ("Side", "buy"),
-        ("Type", "limit"),
-        ("Quantity", "5"),
-        ("Still open", "5"),
+        ("Still open", "5 of 5"),
         ("Price", "190.5 USD"),
+        ("Quantity", "5"),
+        ("Type", "limit"),
         ("Valid", "until cancelled"),
     )
     assert "omebody" not in repr(state)
