@@ -210,3 +210,39 @@ async def test_an_order_that_needs_a_person_is_compared_by_its_own_card(world: W
     world.workspace.delete_message(world.card(own))
     code, _, err = await run("audit", "verify", "--channel")
     assert (code, err.count("its card is not in the channel")) == (4, 1)
+
+
+# --- on paper ---------------------------------------------------------------------------------------
+
+
+async def page_of(run: Run, request_id: str, world: World) -> str:
+    code, _, err = await run("requests", "show", request_id, "--evidence", "page.html")
+    assert (code, err) == (0, "")
+    return Reader((world.folder / "page.html").read_text("utf-8")).text
+
+
+async def test_the_page_of_an_order_on_a_list_shows_the_list_and_no_card_that_nobody_saw(past: Past) -> None:
+    shown = await page_of(past.run, past.lines[1], past.world)
+    database = past.world.database
+    digests = rows(database, "SELECT body FROM event WHERE kind = 'batch_decided' ORDER BY seq")
+    for whole in [json.loads(body)["digest"] for (body,) in digests]:
+        bound = f"Approved as line 2 of 2 in request {past.list_id} , on one card; bound to {whole}"
+        assert f"{bound} (the hash of the list as it was before event" in shown, bound
+    assert "NOT the hash" not in shown
+    assert "approvals so far" not in shown
+    assert "Behind the button Details" not in shown
+    alice = past.world.person("alice").id
+    assert f"On the list, {alice} tried to approve, which was refused (rule own_request)." in shown
+    found = rows(database, "SELECT seq, kind, hash FROM event WHERE request_id = ?", past.list_id)
+    assert [kind for _, kind, _ in sorted(found)] == ABOUT_THE_LIST
+    for seq, kind, hash_ in found:
+        assert f"Event {seq}: {kind}" in shown
+        assert str(hash_) in shown
+
+
+async def test_the_id_of_a_list_leads_to_the_orders_on_it(past: Past) -> None:
+    code, out, err = await past.run("requests", "show", past.list_id[:8], "--evidence", "page.html")
+    first, second = past.lines
+    wanted = f"{past.list_id} is a list of 2 orders; give the ID of one of them: {first}, {second}.\n"
+    assert (code, out, err) == (1, "", wanted)
+    assert not (past.world.folder / "page.html").exists()
