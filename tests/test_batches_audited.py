@@ -14,7 +14,7 @@ from sandbox.slack.model import Message
 from tests.bot.test_evidence import Reader
 from tests.conftest import World
 from tests.past_the_bot import rows
-from tests.test_batches import asked, new_orders
+from tests.test_batches import asked, denied, new_orders
 from tests.test_channel_audit import settled
 
 
@@ -238,6 +238,24 @@ async def test_the_page_of_an_order_on_a_list_shows_the_list_and_no_card_that_no
     for seq, kind, hash_ in found:
         assert f"Event {seq}: {kind}" in shown
         assert str(hash_) in shown
+
+
+async def test_an_approval_of_another_list_than_the_history_adds_up_to_is_marked(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.audit.dossier.batch_digest", lambda batch, lines: "0" * 64)
+    shown = await page_of(past.run, past.lines[0], past.world)
+    assert shown.count("NOT the hash of the list as it was") == 2
+
+
+async def test_the_page_of_an_order_that_was_denied_on_a_list_shows_no_card(world: World, run: Run) -> None:
+    card = await asked(world, "\n".join(new_orders(world, 2)))
+    await denied(world, "bob", card, "both are live")
+    done = Past(world, run, await world.reads(card, "Outcome: 2 denied"))
+    shown = await page_of(run, done.lines[0], world)
+    assert f"It is line 1 of 2 in request {done.list_id} , and was shown there" in shown
+    assert f"On the list, {world.person('bob').id} chose to deny; that concerned 2 orders." in shown
+    assert "approvals so far" not in shown
 
 
 async def test_the_id_of_a_list_leads_to_the_orders_on_it(past: Past) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bot import __version__
 from bot.audit.dossier import Dossier, Step
-from bot.audit.listed import in_summary, on_one_card, shown_on, told_of_list
+from bot.audit.listed import in_summary, on_one_card, place_of, shown_on, told_of_list
 from bot.audit.page import Markup, Part, card, code, html, page, pairs, table, tag
 from bot.audit.words import order_in_words, outcome_in_words, told
 from bot.blocks.cards import approval_card
@@ -99,10 +99,7 @@ def _summary(about: Dossier, facts: Facts) -> Markup:
             ("Asked", f"{_time(request.created_at)} by {_person(request.requester)}"),
             ("Reason", request.reason),
             ("Ended", _time(request.ended_at) if request.ended_at else "not yet"),
-            (
-                "Card in Slack",
-                f"channel {about.card[0]}, message {about.card[1]}" if about.card else "none of its own",
-            ),
+            *([] if about.on_list and not about.card else [("Card in Slack", place_of(about.card))]),
             *in_summary(about),
             ("History", [f"verified up to event {about.head.seq}, head ", code(about.head.hash)]),
         ]
@@ -123,7 +120,8 @@ def _timeline(about: Dossier) -> Markup:
 def _decisions(about: Dossier, facts: Facts) -> Iterator[Markup]:
     found = [step for step in about.steps if isinstance(step.event, Decision)]
     if not found:
-        yield tag("p", "Nobody decided or tried anything.")
+        on_list = "Nothing changed this order; what was done on the list is told above."
+        yield tag("p", on_list if about.on_list else "Nobody decided or tried anything.")
         return
     yield tag(
         "p",
@@ -146,14 +144,9 @@ def _decision(step: Step, about: Dossier, facts: Facts) -> Iterator[Markup]:
         return
     yield pairs(_about_the_decision(step, before, about))
     if there := shown_on(about, before):
-        yield from on_one_card(there, *_approved_whole(step))
+        yield on_one_card(there, step)
         return
     yield card(approval_card(before, facts).blocks)
-
-
-def _approved_whole(step: Step) -> tuple[str, int]:
-    """The digest of the list that was approved, if that was the decision, and the number of the event."""
-    return (step.event.whole if isinstance(step.event, Approved) else "", step.row.seq)
 
 
 def _about_the_decision(step: Step, before: Request, about: Dossier) -> Iterator[tuple[str, Part]]:

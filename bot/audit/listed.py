@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from bot.audit.dossier import Dossier, OnList
+from bot.audit.dossier import Dossier, OnList, Step
 from bot.audit.page import Markup, Part, code, tag
 from bot.batches import (
     LEFT_TO_PEOPLE,
@@ -17,7 +17,7 @@ from bot.batches import (
 )
 from bot.blocks.batch_words import orders
 from bot.blocks.text import sentence
-from bot.model import Request
+from bot.model import Approved, Request
 
 
 def told_of_list(event: BatchEvent) -> str:
@@ -46,29 +46,21 @@ def place(there: OnList) -> Markup:
     return tag("span", f"line {there.number} of {of} in request ", code(there.batch.id))
 
 
-def on_one_card(there: OnList, whole: str = "", seq: int = 0) -> Iterator[Markup]:
-    """In place of a card that nobody saw. `whole`: the digest of the list that was approved, by event
-    `seq`."""
-    if not whole:
-        yield tag("p", "It is ", place(there), ", and was shown there, on one card for all of them.")
-        return
-    yield tag(
-        "p",
-        "Approved as ",
-        place(there),
-        ", on one card; bound to ",
-        code(whole),
-        " ",
-        _kept(there, whole, seq),
-    )
+def on_one_card(there: OnList, step: Step) -> Markup:
+    """In place of a card that nobody saw."""
+    event = step.event
+    if not isinstance(event, Approved):
+        return tag("p", "It is ", place(there), ", and was shown there, on one card for all of them.")
+    bound = [", on one card; bound to ", code(event.whole), " ", _kept(there, event, step.row.seq)]
+    return tag("p", "Approved as ", place(there), *bound)
 
 
-def _kept(there: OnList, whole: str, seq: int) -> Part:
-    """Whether that is the list as it was, by the last decision on it before event `seq`."""
+def _kept(there: OnList, approved: Approved, seq: int) -> Part:
+    """Whether that is the list as it was when it was approved, which was noted right before event `seq`."""
     for step in reversed(there.steps):
         event = step.event
         if step.row.seq < seq and isinstance(event, BatchDecided) and event.action == "approve":
-            if whole == event.digest == step.digest_before:
+            if event.by == approved.by and approved.whole == event.digest == step.digest_before:
                 return f"(the hash of the list as it was before event {step.row.seq})"
             break
     return tag("span", "NOT the hash of the list as it was", class_="bad")
@@ -76,8 +68,10 @@ def _kept(there: OnList, whole: str, seq: int) -> Part:
 
 def in_summary(about: Dossier) -> Iterator[tuple[str, Part]]:
     there = about.on_list
-    if there is None:
-        return
-    where = f"channel {there.card[0]}, message {there.card[1]}" if there.card else "none"
-    yield "On a list", place(there)
-    yield "Card of the list", where
+    if there is not None:
+        yield "On a list", place(there)
+        yield "Card of the list", place_of(there.card)
+
+
+def place_of(card: tuple[str, str] | None) -> str:
+    return f"channel {card[0]}, message {card[1]}" if card else "none"
