@@ -16,6 +16,7 @@ from tests.conftest import World
 from tests.past_the_bot import rows
 from tests.test_batches import asked, denied, new_orders
 from tests.test_channel_audit import settled
+from tests.test_closing import CANCELLED, found
 
 
 @pytest.fixture
@@ -207,6 +208,13 @@ async def test_an_order_that_needs_a_person_is_compared_by_its_own_card(world: W
     code, out, err = await run("audit", "verify", "--channel")
     assert (code, err) == (0, "")
     assert "2 outcomes were compared, 1 of them of lists." in out
+    await found(world, "bob", own, CANCELLED)
+    await settled(world)
+    stuck = str((own.metadata or {})["event_payload"]["request_id"])
+    shown = await page_of(run, stuck, world)
+    decided = shown.partition("What each person saw, and decided")[2].partition("Behind the button")[0]
+    assert "Approved as line 1 of 2 in request" in decided
+    assert decided.count("Now: needs a person") == 1, "the card on which somebody said what they found"
     world.workspace.delete_message(world.card(own))
     code, _, err = await run("audit", "verify", "--channel")
     assert (code, err.count("its card is not in the channel")) == (4, 1)
