@@ -14,8 +14,9 @@ from sandbox.slack.model import Message
 from tests.bot.test_evidence import Reader
 from tests.conftest import World
 from tests.past_the_bot import rows
-from tests.test_batches import asked, new_orders
+from tests.test_batches import asked, denied, new_orders
 from tests.test_channel_audit import settled
+from tests.test_closing import CANCELLED, found
 
 
 @pytest.fixture
@@ -207,6 +208,67 @@ async def test_an_order_that_needs_a_person_is_compared_by_its_own_card(world: W
     code, out, err = await run("audit", "verify", "--channel")
     assert (code, err) == (0, "")
     assert "2 outcomes were compared, 1 of them of lists." in out
+    await found(world, "bob", own, CANCELLED)
+    await settled(world)
+    stuck = str((own.metadata or {})["event_payload"]["request_id"])
+    shown = await page_of(run, stuck, world)
+    decided = shown.partition("What each person saw, and decided")[2].partition("Behind the button")[0]
+    assert "Approved as line 1 of 2 in request" in decided
+    assert decided.count("Now: needs a person") == 1, "the card on which somebody said what they found"
     world.workspace.delete_message(world.card(own))
     code, _, err = await run("audit", "verify", "--channel")
     assert (code, err.count("its card is not in the channel")) == (4, 1)
+
+
+# --- on paper ---------------------------------------------------------------------------------------
+
+
+async def page_of(run: Run, request_id: str, world: World) -> str:
+    code, _, err = await run("requests", "show", request_id, "--evidence", "page.html")
+    assert (code, err) == (0, "")
+    return Reader((world.folder / "page.html").read_text("utf-8")).text
+
+
+async def test_the_page_of_an_order_on_a_list_shows_the_list_and_no_card_that_nobody_saw(past: Past) -> None:
+    shown = await page_of(past.run, past.lines[1], past.world)
+    database = past.world.database
+    digests = rows(database, "SELECT body FROM event WHERE kind = 'batch_decided' ORDER BY seq")
+    for whole in [json.loads(body)["digest"] for (body,) in digests]:
+        bound = f"Approved as line 2 of 2 in request {past.list_id} , on one card; bound to {whole}"
+        assert f"{bound} (the hash of the list as it was before event" in shown, bound
+    assert "NOT the hash" not in shown
+    assert "approvals so far" not in shown
+    assert "Behind the button Details" not in shown
+    alice = past.world.person("alice").id
+    assert f"On the list, {alice} tried to approve, which was refused (rule own_request)." in shown
+    found = rows(database, "SELECT seq, kind, hash FROM event WHERE request_id = ?", past.list_id)
+    assert [kind for _, kind, _ in sorted(found)] == ABOUT_THE_LIST
+    for seq, kind, hash_ in found:
+        assert f"Event {seq}: {kind}" in shown
+        assert str(hash_) in shown
+
+
+async def test_an_approval_of_another_list_than_the_history_adds_up_to_is_marked(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.audit.dossier.batch_digest", lambda batch, lines: "0" * 64)
+    shown = await page_of(past.run, past.lines[0], past.world)
+    assert shown.count("NOT the hash of the list as it was") == 2
+
+
+async def test_the_page_of_an_order_that_was_denied_on_a_list_shows_no_card(world: World, run: Run) -> None:
+    card = await asked(world, "\n".join(new_orders(world, 2)))
+    await denied(world, "bob", card, "both are live")
+    done = Past(world, run, await world.reads(card, "Outcome: 2 denied"))
+    shown = await page_of(run, done.lines[0], world)
+    assert f"It is line 1 of 2 in request {done.list_id} , and was shown there" in shown
+    assert f"On the list, {world.person('bob').id} chose to deny; that concerned 2 orders." in shown
+    assert "approvals so far" not in shown
+
+
+async def test_the_id_of_a_list_leads_to_the_orders_on_it(past: Past) -> None:
+    code, out, err = await past.run("requests", "show", past.list_id[:8], "--evidence", "page.html")
+    first, second = past.lines
+    wanted = f"{past.list_id} is a list of 2 orders; give the ID of one of them: {first}, {second}.\n"
+    assert (code, out, err) == (1, "", wanted)
+    assert not (past.world.folder / "page.html").exists()

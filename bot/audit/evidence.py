@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bot import __version__
 from bot.audit.dossier import Dossier, Step
+from bot.audit.listed import in_summary, on_one_card, place_of, shown_on, told_of_list
 from bot.audit.page import Markup, Part, card, code, html, page, pairs, table, tag
 from bot.audit.words import order_in_words, outcome_in_words, told
 from bot.blocks.cards import approval_card
@@ -98,17 +99,19 @@ def _summary(about: Dossier, facts: Facts) -> Markup:
             ("Asked", f"{_time(request.created_at)} by {_person(request.requester)}"),
             ("Reason", request.reason),
             ("Ended", _time(request.ended_at) if request.ended_at else "not yet"),
-            ("Card in Slack", f"channel {about.card[0]}, message {about.card[1]}" if about.card else "none"),
+            *([] if about.on_list and not about.card else [("Card in Slack", place_of(about.card))]),
+            *in_summary(about),
             ("History", [f"verified up to event {about.head.seq}, head ", code(about.head.hash)]),
         ]
     )
 
 
 def _timeline(about: Dossier) -> Markup:
-    rows = [
-        (str(step.row.seq), _time(step.at), told(step.event), in_words(step.after)) for step in about.steps
-    ]
-    return table(("Event", "Time (UTC)", "What happened", "After that"), rows, class_="events")
+    rows = [(step.row.seq, step.at, told(step.event), in_words(step.after)) for step in about.steps]
+    if about.on_list:
+        rows += [(step.row.seq, step.at, told_of_list(step.event), "") for step in about.on_list.steps]
+    shown = [(str(seq), _time(at), said, after) for seq, at, said, after in sorted(rows)]
+    return table(("Event", "Time (UTC)", "What happened", "After that"), shown, class_="events")
 
 
 # --- who saw what -----------------------------------------------------------------------------------
@@ -117,7 +120,8 @@ def _timeline(about: Dossier) -> Markup:
 def _decisions(about: Dossier, facts: Facts) -> Iterator[Markup]:
     found = [step for step in about.steps if isinstance(step.event, Decision)]
     if not found:
-        yield tag("p", "Nobody decided or tried anything.")
+        on_list = "Nothing changed this order; what was done on the list is told above."
+        yield tag("p", on_list if about.on_list else "Nobody decided or tried anything.")
         return
     yield tag(
         "p",
@@ -127,7 +131,8 @@ def _decisions(about: Dossier, facts: Facts) -> Iterator[Markup]:
     )
     for step in found:
         yield from _decision(step, about, facts)
-    if seen := found[-1].before:
+    seen = found[-1].before
+    if seen and not shown_on(about, seen):
         yield tag("h3", "Behind the button Details, at the last of these")
         yield card(details_view(seen, facts)["blocks"])
 
@@ -138,6 +143,9 @@ def _decision(step: Step, about: Dossier, facts: Facts) -> Iterator[Markup]:
     if before is None:
         return
     yield pairs(_about_the_decision(step, before, about))
+    if there := shown_on(about, before):
+        yield on_one_card(there, step)
+        return
     yield card(approval_card(before, facts).blocks)
 
 
@@ -148,7 +156,8 @@ def _about_the_decision(step: Step, before: Request, about: Dossier) -> Iterator
         case Approved(by, bound_to, verified, why):
             yield "Counts because" if verified else "Not counted yet", why
             yield from _later(by, step, about)
-            yield "Bound to", [code(bound_to), " ", _same(bound_to == digest(before), "this card")]
+            what = "this order as it was on the list" if shown_on(about, before) else "this card"
+            yield "Bound to", [code(bound_to), " ", _same(bound_to == digest(before), what)]
         case ClosingProposed(why=why):
             yield "Counts because", why
         case Closed(digest=bound_to, why=why):
@@ -207,7 +216,10 @@ def _policy(about: Dossier, facts: Facts) -> Markup:
             ("Where", f"Slack channel {request.channel} of workspace {request.team}"),
             ("What cancelling does", facts.consequence),
             ("What a success means", facts.success_means),
-            ("Approvals are bound to", code(digest(request))),
+            (
+                "Approvals are bound to",
+                [code(digest(request)), " and to the whole list" * bool(about.on_list)],
+            ),
             ("Bot at that time", f"version {started.get('version', 'unknown')}"),
             (
                 "Its settings",
@@ -278,8 +290,8 @@ def _chain(about: Dossier) -> Iterator[Markup]:
         "always on this page.",
         class_="small",
     )
-    for step in about.steps:
-        row = step.row
+    of_the_list = [step.row for step in about.on_list.steps] if about.on_list else []
+    for row in sorted([*(step.row for step in about.steps), *of_the_list]):
         yield tag(
             "div",
             tag("h3", f"Event {row.seq}: {row.kind}"),
