@@ -36,6 +36,7 @@ from bot.batches import (
 )
 from bot.blocks import batch_notices as said
 from bot.blocks.cards import Message
+from bot.blocks.refusals import already
 from bot.blocks.text import section
 from bot.errors import Refused
 from bot.model import (
@@ -52,7 +53,6 @@ from bot.model import (
 )
 from bot.store import Unit
 from bot.workflow import (
-    ALREADY,
     Click,
     same_card,
 )
@@ -250,7 +250,8 @@ class Batches(BatchViews):
                 unit.note_of_batch(batch.id, BatchAttemptRefused(by, action, refused.rule))
                 return refused
             if not changes:
-                _owe(unit, announce.whisper(click.channel if click else "", by, ALREADY))
+                told = already(action, lines)
+                _owe(unit, announce.whisper(click.channel if click else "", by, told))
                 return batch
             card = batch_digest(batch, lines) if action == "approve" else ""
             unit.note_of_batch(batch.id, BatchDecided(by, action, card, len(changes)))

@@ -112,6 +112,11 @@ class Directory:
         gone = profile is None or profile.is_deactivated or profile.is_stranger
         return Eligibility.NOT_ELIGIBLE if gone else Eligibility.ELIGIBLE
 
+    def is_nobody(self, person: Person) -> bool:
+        """Whether Slack said that there is no such person; False where it was not asked or did not say."""
+        known = self._fresh(self._profiles, person.user, FRESH)
+        return known is not None and known.value is None
+
     async def refresh(self, *lists: Iterable[str]) -> None:
         """Ask anew about every group, every listed person and every member of a listed group."""
         names = {name for names in lists for name in names}

@@ -17,6 +17,7 @@ from bot import agenda, announce, homes, typed
 from bot.accounts import Account, Accounts
 from bot.admission import ASK_REFUSED, Admission, Ask, not_again, not_twice, refusal, shown
 from bot.batches import LEFT_TO_PEOPLE, Batch
+from bot.blocks.refusals import already
 from bot.breakers import Breakers, count, why_paused
 from bot.directory import Directory
 from bot.errors import AskedBefore, CountersignError, Refused
@@ -52,7 +53,6 @@ from bot.store import Store, Unit
 from bot.store.chain import Head
 from providers.contract import Facts, Standing
 
-ALREADY = "You have done that already, and it counts once. The card shows what is still needed."
 PAGE = 10
 """Requests in a list that is shown at once."""
 
@@ -481,7 +481,8 @@ class Workflow:
                     same_card(unit, request, click)
                 events = decide(request, command(request), unit.now)
                 if not events:
-                    _owe(unit, announce.whisper(click.channel if click else "", by, ALREADY))
+                    told = already(action, [request])
+                    _owe(unit, announce.whisper(click.channel if click else "", by, told))
                 return self._save(unit, request, events)
             except Refused as refused:
                 unit.save(request, [AttemptRefused(by, action, refused.rule, refused.advice)])

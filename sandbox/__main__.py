@@ -6,10 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox import demo, screenshots
@@ -51,13 +53,16 @@ async def _serve(port: int, folder: Path) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, told.set)
     async with Town(port) as town:
-        bot = BotProcess(town.environment(folder / "bot.db", **SETTINGS), folder)
+        settings = town.environment(folder / "bot.db", **SETTINGS)
+        bot = BotProcess(settings, folder)
         await bot.start("--transport", "socket")
         stopping = asyncio.create_task(told.wait())
         await town.workspace.bot_connected(timeout=60)
         _say(f"\n  Countersign is running in a pretend workspace:  {town.url}\n")
         _say("  Be Alice and type:  /cancel-order digicert 123456 ordered twice")
         _say("  Then be two of Bob, Carol and Dan, who are on call, and approve.")
+        _say("  The command line, in another terminal:")
+        _say(f"    set -a; . {_written(settings, folder)}; .venv/bin/python -m bot requests list")
         _say("  Ctrl-C ends it, and everything in it is gone; nothing here is real.\n")
         while not told.is_set():
             ended = asyncio.create_task(bot.ended())
@@ -70,6 +75,13 @@ async def _serve(port: int, folder: Path) -> int:
         await bot.stop()
         stopping.cancel()
     return 0
+
+
+def _written(settings: Mapping[str, str], folder: Path) -> Path:
+    """The bot's settings as a file for a shell. Nothing in it is worth anything outside the sandbox."""
+    file = folder / "env"
+    file.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
+    return file
 
 
 def _free(port: int) -> int:

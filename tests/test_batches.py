@@ -25,6 +25,7 @@ async def sent(world: World, lines: str, provider: str = "digicert", who: str = 
     form = await person.modal()
     assert (await form.click("Several at once")).ok
     await world.workspace.wait_until(lambda: "Order ID, one per line" in form.labels)
+    assert form.title == "Cancel several orders"
     form.fill({"Order ID, one per line": lines, "Reason": "all ordered twice"})
     return await form.submit()
 
@@ -187,7 +188,7 @@ async def test_a_second_click_of_one_person_is_no_second_approval(world: World) 
     card = await asked(world, "\n".join(new_orders(world, 2)))
     for _ in range(2):
         await world.approve("bob", card)
-    await world.said("bob", "it counts once")
+    await world.said("bob", "You approved already; it counts once. 1 more person is needed.")
     await world.reads(card, "1 of 2 approvals")
     assert world.vendor("digicert").sends == []
 

@@ -71,6 +71,7 @@ async def test_what_was_denied_can_be_asked_for_again_with_one_click(world: Worl
     assert form.values["Reason"] == "all ordered twice"
     await form.submit()
     await world.workspace.wait_until(lambda: "Asked for before" in form.readable)
+    assert "if they have to be asked again, or take the line out." in form.readable
     assert (await form.submit()).ok
     await world.workspace.wait_until(lambda: len(world.cards) == 2)
     await world.reads(world.cards[1], "This cancels 3 orders")

@@ -108,12 +108,35 @@ async def test_a_denial_is_two_taps(world: World) -> None:
     carol = world.person("carol")
     await carol.click(world.card(card), "Deny")
     form = await carol.modal()
+    form.fill({"What is wrong with it?": "Something else"})
     nothing_said = await form.submit()
     assert nothing_said.errors == {"Reason": "Choose a reason above, or say here what is wrong."}
     form.fill({"What is wrong with it?": "Too late to be useful"})
     assert (await form.submit()).ok
     denied = await world.reads(card, "Outcome: denied")
     assert "Carol denied it:\n> Too late to be useful" in denied.readable
+
+
+async def test_nothing_is_chosen_for_whoever_denies_and_words_alone_are_enough(world: World) -> None:
+    card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    carol = world.person("carol")
+    await carol.click(world.card(card), "Deny")
+    form = await carol.modal()
+    assert form.values["What is wrong with it?"] in (None, "")
+    assert (await form.submit()).errors == {"Reason": "Choose a reason above, or say here what is wrong."}
+    form.fill({"Reason": "It is renewed tomorrow."})
+    assert (await form.submit()).ok
+    denied = await world.reads(card, "Outcome: denied")
+    assert "Carol denied it:\n> It is renewed tomorrow." in denied.readable
+
+
+async def test_a_second_click_is_told_how_many_more_people_are_needed(quiet_world: World) -> None:
+    await quiet_world.start_bot(APPROVALS_REQUIRED="3")
+    reference = quiet_world.vendor("digicert").samples["cancellable"]
+    card = await quiet_world.asked("alice", "digicert", reference)
+    for _ in range(2):
+        await quiet_world.approve("bob", card)
+    await quiet_world.said("bob", "You approved already; it counts once. 2 more people are needed.")
 
 
 # --- asking first -------------------------------------------------------------------------------------

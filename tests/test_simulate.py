@@ -95,6 +95,7 @@ async def test_an_operator_asks_for_somebody_else(
     ("arguments", "code", "advice"),
     [
         (("--requester", "alice", "--provider", "cpanel"), 2, "must be a Slack user ID"),
+        (("--requester", "UNOBODY", "--provider", "cpanel"), 1, "There is no UNOBODY in this workspace."),
         (("--requester", "U0ALICE", "--provider", "nonsense"), 1, "There is no provider 'nonsense'"),
         (("--requester", "U0ALICE", "--provider", "cpanel", "--account", "eu"), 1, "Which account of cpanel"),
     ],

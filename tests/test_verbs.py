@@ -44,3 +44,7 @@ async def test_the_history_can_be_narrowed_to_a_provider_or_a_person(world: Worl
 @pytest.mark.parametrize("typed", ["history nobody", "history digcert"])
 async def test_a_history_of_nothing_known_is_answered_with_what_there_is(world: World, typed: str) -> None:
     assert "Enabled:" in await answer(world, "bob", typed, "There is no provider")
+
+
+async def test_a_word_that_is_neither_a_command_nor_a_provider_is_answered_as_such(world: World) -> None:
+    await answer(world, "bob", "frobnicate", "There is no provider and no command `frobnicate` here.")

@@ -90,7 +90,7 @@ def request_form(
         "private_metadata": json.dumps(
             {"origin": origin, "seen": seen} | ({"several": True} if several else {})
         ),
-        "title": plain_text("Cancel an order"),
+        "title": plain_text("Cancel several orders" if several else "Cancel an order"),
         "submit": plain_text("Ask for approval"),
         "close": plain_text("Close"),
         "blocks": [
@@ -274,14 +274,9 @@ def denial_inputs() -> list[Block]:
 
 def _denial_input() -> Block:
     options = [{"text": plain_text(what), "value": name} for name, what in DENIALS.items()]
-    # Chosen from the start, so that whoever only writes need not choose.
-    buttons = {
-        "type": "radio_buttons",
-        "action_id": ids.DENIAL,
-        "options": options,
-        "initial_option": options[-1],
-    }
-    return _input(ids.DENIAL_BLOCK, "What is wrong with it?", buttons)
+    # Optional, so that whoever only writes need not choose; that one of the two is there is seen to.
+    buttons = {"type": "radio_buttons", "action_id": ids.DENIAL, "options": options}
+    return {**_input(ids.DENIAL_BLOCK, "What is wrong with it?", buttons), "optional": True}
 
 
 # --- asking the requester something -------------------------------------------------------------------

@@ -199,13 +199,13 @@ def list_text(
     return _whole_lines([f"*{literal(title)}*", *several, *lines, *rest])
 
 
-def unknown_provider(text: str, enabled: Sequence[Facts]) -> str:
-    """No such provider: the nearest one, and which there are."""
+def unknown_provider(text: str, enabled: Sequence[Facts], what: str = "provider") -> str:
+    """No such provider: the nearest one, and which there are. `what`: what else it could have been."""
     names = {spelling.lower(): facts.name for facts in enabled for spelling in (facts.name, facts.label)}
     names_in_code = [code(facts.name) for facts in enabled]
     known = f"Enabled: {listing(names_in_code)}." if enabled else "No provider is enabled."
     more = f"See {code(f'{COMMAND} help')}."
-    return f"There is no provider {code(text, 60)} here.{_did_you_mean(text, names)} {known} {more}"
+    return f"There is no {what} {code(text, 60)} here.{_did_you_mean(text, names)} {known} {more}"
 
 
 def other_request(request: Request, link: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.blocks.notices import COMMAND
 from bot.blocks.text import code, mention
-from bot.blocks.words import named, people
+from bot.blocks.words import missing, named, people
 from bot.model import BEFORE_PERMIT, Person, Request, State
 
 OTHERS_MAY = frozenset({"own_request", "own_finding", "not_approver", "cannot_verify", "outsider"})
@@ -16,6 +18,16 @@ def refusal(request: Request, rule: str, advice: str, person: Person) -> str:
     the person sees it."""
     said = [advice, "Your click changed nothing.", _instead(request, rule, person)]
     return " ".join(filter(None, said))
+
+
+def already(action: str, lines: Sequence[Request]) -> str:
+    """The answer to somebody who does once more what they did; `lines`: what it was about."""
+    if action != "approve":
+        return "You have done that already, and it counts once. The card shows what is still needed."
+    needed = max((missing(line) for line in lines if line.state in BEFORE_PERMIT), default=0)
+    people = "1 more person is" if needed == 1 else f"{needed} more people are"
+    then = f"{people} needed." if needed else "Enough people have approved."
+    return f"You approved already; it counts once. {then}"
 
 
 def _instead(request: Request, rule: str, person: Person) -> str:

@@ -60,6 +60,8 @@ async def _ask(settings: Settings, given: argparse.Namespace, paused: str) -> Fo
         directory = Directory(visit.people, identity.team)
         requester = Person(identity.team, given.requester)
         await asyncio.gather(directory.refresh(*visit.lists), directory.ask([requester]))
+        if directory.is_nobody(requester):
+            complain(f"There is no {requester.user} in this workspace.", FAILED)
         return foresee(
             directory,
             account,

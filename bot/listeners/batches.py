@@ -155,7 +155,8 @@ async def submit_batch(
     ask = BatchAsk(form.provider or "", text, form.reason, form.origin, form.account, form.seen)
     result = await attempt("list form", workflow.batches.submit(ask, who_acted(body)))
     if isinstance(result, SomeAskedBefore):
-        note = f"{literal(result.advice, 2000)} Send the form once more if they have to be asked again."
+        once_more = "Send the form once more if they have to be asked again, or take the line out."
+        note = f"{literal(result.advice, 2000)} {once_more}"
         again = replace(form, seen=result.seen)
         return {"response_action": "update", "view": rebuilt(workflow, again, note)}
     if isinstance(result, BadForm):

@@ -136,7 +136,7 @@ class Desk:
             return await self.open_form(
                 text_at(body, "trigger_id"), person, meant, text_at(body, "channel_id")
             )
-        return notices.unknown_provider(words[0], accounts.facts)
+        return notices.unknown_provider(words[0], accounts.facts, "provider and no command")
 
     async def _help(self, person: Person, rest: list[str]) -> str:  # noqa: ARG002
         return notices.help_text(self._workflow.accounts.facts)

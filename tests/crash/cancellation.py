@@ -19,7 +19,7 @@ UNTIL_SEEN = 100.0
 """Seconds that people wait for what they expect. Longer than the lease of an action at these settings."""
 TRY_AGAIN = 0.2
 """Seconds after which people try again what did not work."""
-COUNTS_ALREADY = "You have done that already"
+COUNTS_ALREADY = "it counts once"
 OUTCOME = "Outcome: cancelled"
 
 

@@ -209,6 +209,18 @@ async def test_on_a_phone_everything_is_one_column_and_the_job_can_be_done(place
         await tab.reads("1 of 2 approvals" if who == "U0BOB" else "Outcome: cancelled", CARD)
 
 
+async def test_on_a_phone_the_header_stays_over_what_is_behind_the_scenes(place: World, tab: Tab) -> None:
+    await tab.resize(390, 844)
+    await tab.go(place.town.url)
+    shown = "document.getElementById('panel').offsetParent"
+    if not await tab.run(f"!!{shown}"):
+        await tab.run("document.getElementById('backstage').click()")
+    await tab.until(shown)
+    for part in ("body > header", "#panel"):
+        assert await tab.run(f"document.querySelector('{part}').getBoundingClientRect().width") == 390, part
+    assert await tab.run("document.querySelector('.team').getBoundingClientRect().width") > 40
+
+
 async def test_each_person_decides_on_their_own_home_tab(place: World, tab: Tab) -> None:
     await ask(tab, place)
     await tab.press("countersign", "#apps")
