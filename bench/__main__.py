@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from bench import answers
+from bench import answers, cycles, first_byte
 from bench.figures import Figure, as_json, table
 
-ROWS = {module.ROW: module for module in (answers,)}
+ROWS = {module.ROW: module for module in (answers, first_byte, cycles)}
 """In the order of the table."""
 BESIDES: tuple[str, ...] = ()
 """Rows that are only measured when they are named: they take minutes."""
