@@ -1,6 +1,7 @@
-"""The bot as `python -m bot run` starts it, but without Slack's limit of one message a second and channel.
+"""The bot as `python -m bot run` starts it, but without the limits that Slack and DigiCert publish: one
+message a second and channel, and five calls a second after a burst.
 
-A throughput measured through that limit would be the limit. The floors are not held to it either.
+A throughput measured through those limits would be the limits. The floors are not held to them either.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from bot.app import Bot, Roles
 from bot.cli.run import make_ready
 from bot.logs import configure
 from bot.settings import Settings
-from providers import ADAPTERS
+from providers import ADAPTERS, digicert
 
 
 class NoPace:
@@ -32,6 +33,7 @@ async def _serve(bot: Bot) -> None:
 
 
 def main() -> None:
+    digicert.PACE = (10**9, 0.001)
     settings = Settings.from_env(os.environ, ADAPTERS)
     configure(settings.log_level, settings.log_format, settings.secret_values())
     make_ready(settings.database_url)
