@@ -15,10 +15,10 @@ NO_PROXIES := HTTPS_PROXY= HTTP_PROXY= ALL_PROXY= https_proxy= http_proxy= all_p
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help sandbox demo test check conformance crash simulate races sabotage mutation bench screenshots lock clean
+.PHONY: help sandbox demo test check conformance crash simulate races sabotage mutation bench bench-growth screenshots lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 sandbox: $(READY) ## try the bot in the browser: no Slack, no provider, nothing to sign up for
 	@$(NO_PROXIES) $(BIN)/python -m sandbox
@@ -61,6 +61,9 @@ mutation: $(READY_DEV) ## change the adapters in a thousand places and see if a 
 
 bench: $(READY_DEV) ## how fast it is, each figure beside a floor measured in the same run; some minutes
 	@$(NO_PROXIES) $(BIN)/python -m bench
+
+bench-growth: $(READY_DEV) ## what 100,000 requests on file cost; some minutes
+	@$(NO_PROXIES) $(BIN)/python -m bench growth --output build/bench-growth.json
 
 screenshots: $(READY_DEV) ## renew the pictures in docs/; needs Chromium
 	@$(NO_PROXIES) $(BIN)/python -m sandbox screenshots

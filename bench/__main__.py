@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from bench import answers, cycles, first_byte
+from bench import answers, audit, cycles, first_byte, growth, start
 from bench.figures import Figure, as_json, table
 
-ROWS = {module.ROW: module for module in (answers, first_byte, cycles)}
+ROWS = {module.ROW: module for module in (answers, first_byte, cycles, growth, audit, start)}
 """In the order of the table."""
-BESIDES: tuple[str, ...] = ()
+BESIDES = (growth.ROW,)
 """Rows that are only measured when they are named: they take minutes."""
 
 
@@ -22,6 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of the table: {', '.join(ROWS)}")
     parser.add_argument("--quick", action="store_true", help="two pairs each, for a first impression")
+    parser.add_argument("--requests", type=int, default=growth.REQUESTS, help="on file, for the row growth")
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"), help="for the raw results")
     given = parser.parse_args()
     if unknown := set(given.rows) - set(ROWS):
@@ -30,7 +31,8 @@ def main() -> int:
     began = time.monotonic()
     figures: list[Figure] = []
     for row in wanted:
-        figures += asyncio.run(ROWS[row].measure(_say, given.quick))
+        more = {"requests": given.requests} if row == growth.ROW else {}
+        figures += asyncio.run(ROWS[row].measure(_say, given.quick, **more))
     results = as_json(figures, quick=given.quick, seconds=time.monotonic() - began)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

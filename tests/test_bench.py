@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.figures import Figure, as_json, quantile, table
+from bench import history, start
+from bench.figures import QUICK_PAIRS, Figure, as_json, quantile, table
+from bot.model import State
+from bot.store import Store
+from bot.store.chain import Head
 
 
 def figure(**limits: float) -> Figure:
@@ -47,3 +51,25 @@ def test_the_raw_results_do_not_name_the_machine() -> None:
     machine = as_json([figure()], quick=False, seconds=1)["machine"]
     assert set(machine) == {"cores", "architecture", "python", "load_1m"}
     assert str(Path.home()) not in str(machine)
+
+
+async def test_a_row_measures_the_real_process_beside_its_floor() -> None:
+    said: list[str] = []
+    ready, memory = await start.measure(said.append, quick=True)
+    assert len(ready.ratios) == len(memory.ratios) == len(said) == QUICK_PAIRS
+    assert all(0.1 < ratio < 10 for figure in (ready, memory) for ratio in figure.ratios)
+
+
+def test_a_past_that_was_made_for_a_measurement_verifies_and_adds_up(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'past.db'}"
+    history.build(url, 3)
+    store = Store(url)
+    try:
+        assert store.read_now(lambda unit: unit.verify(Head())).seq == 3 * history.EVENTS
+        for number in range(3):
+            request = store.read_now(lambda unit, number=number: unit.request(history.id_of(number)))  # type: ignore[misc]
+            assert request is not None
+            store.read_now(lambda unit, request=request: unit.prove(request))  # type: ignore[misc]
+            assert request.state is State.CANCELLED
+    finally:
+        store.close()
