@@ -15,10 +15,10 @@ NO_PROXIES := HTTPS_PROXY= HTTP_PROXY= ALL_PROXY= https_proxy= http_proxy= all_p
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help sandbox demo test check conformance crash simulate races sabotage mutation screenshots lock clean
+.PHONY: help sandbox demo test check conformance crash simulate races sabotage mutation bench bench-growth screenshots lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 sandbox: $(READY) ## try the bot in the browser: no Slack, no provider, nothing to sign up for
 	@$(NO_PROXIES) $(BIN)/python -m sandbox
@@ -35,7 +35,7 @@ test: $(READY_DEV) ## all tests; they need no network, and bring their own Postg
 check: $(READY_DEV) ## lint, format, types, layers, migrations
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
-	@$(BIN)/python -m mypy --strict bot providers sandbox tests
+	@$(BIN)/python -m mypy --strict bot providers sandbox tests bench
 	@$(BIN)/python -m pytest -q tests/test_layers.py
 	@$(BIN)/python -m pytest -q tests/bot/test_migrations.py
 
@@ -59,6 +59,12 @@ sabotage: $(READY_DEV) ## break the code on purpose in many ways; a test must tu
 mutation: $(READY_DEV) ## change the adapters in a thousand places and see if a test notices; takes long
 	@$(BIN)/python -m tests.providers.mutation
 
+bench: $(READY_DEV) ## how fast it is, each figure beside a floor measured in the same run; some minutes
+	@$(NO_PROXIES) $(BIN)/python -m bench
+
+bench-growth: $(READY_DEV) ## what 100,000 requests on file cost; some minutes
+	@$(NO_PROXIES) $(BIN)/python -m bench growth --output build/bench-growth.json
+
 screenshots: $(READY_DEV) ## renew the pictures in docs/; needs Chromium
 	@$(NO_PROXIES) $(BIN)/python -m sandbox screenshots
 
@@ -71,7 +77,7 @@ lock: $(READY_DEV) ## pin what pyproject.toml asks for; UPGRADE=--upgrade for ne
 
 clean: ## remove the environment and caches; data/ stays
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov build dist
-	@find bot providers sandbox tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find bot providers sandbox tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment ------------------------------------------------
 

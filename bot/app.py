@@ -227,7 +227,7 @@ class Bot:
         home = Home(self._store, workflow).view
         pace = OwnTurns(self._pace, link.tenure, self._clock) if link else self._pace
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
-        self._store.on_commit(self._wake)
+        self._store.on_news(self._wake)
         self._health.add(self._delivers)
         self._supervisor.keep_running("witness", self._witness.run)
         self._supervisor.keep_running("worker", self._worker.run)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("bot", "providers", "sandbox", "tests")
+FOLDERS = ("bot", "providers", "sandbox", "tests", "bench")
 
 EVERYTHING = ("*",)
 STDLIB = tuple(sys.stdlib_module_names)
@@ -108,7 +108,7 @@ RULES = (
     Rule(
         "the bot cannot tell whether it runs in the sandbox",
         modules=("bot",),
-        never=("sandbox", "tests"),
+        never=("sandbox", "tests", "bench"),
     ),
     Rule(
         "what convinces an auditor reads what is stored, and nothing else can do without it",
@@ -136,6 +136,11 @@ RULES = (
         modules=("bot", "providers", "sandbox"),
         besides=("bot.audit", "bot.cli"),
         never=("bot.audit",),
+    ),
+    Rule(
+        "a floor does by hand what the bot does, so it has nothing of the bot's",
+        modules=("bench.floors",),
+        never=("bot", "providers", "sandbox", "tests"),
     ),
     Rule(
         "bot.app wires everything together, so nothing else may depend on it",
@@ -209,6 +214,7 @@ FORBIDDEN = {
     "bot/settings.py": "def late():\n    import sandbox.slack",
     "bot/workflow.py": "from bot.app import build_app",
     "bot/audit/export.py": "from bot.workflow import Workflow",
+    "bench/floors/ledger.py": "from bot.store import Store",
     "bot/witness.py": "from bot.audit import history",
     "bot/audit/report.py": "from matplotlib.figure import Figure",
 }

@@ -59,6 +59,7 @@ DOCUMENTS = (
     "docs/how-it-works.md",
     "docs/operations.md",
     "docs/audit.md",
+    "docs/performance.md",
 )
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS)

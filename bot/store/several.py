@@ -26,7 +26,7 @@ from bot.store.codec import (
     load_request,
 )
 from bot.store.tables import ActionRow, BatchRow, EventRow, LineRow, ReferenceRow, RequestRow, VoteRow
-from bot.store.unit import NOT_LOOKED_UP, RequestUnit, row_of
+from bot.store.unit import NOT_LOOKED_UP, RequestUnit, begins_with, row_of
 
 
 class Unit(RequestUnit):
@@ -157,8 +157,8 @@ class Unit(RequestUnit):
 
     def find_batches(self, prefix: str) -> list[Batch]:
         """Those whose ID begins with `prefix`; at most two."""
-        mine = col(BatchRow.id).startswith(prefix, autoescape=True)
-        return [load_batch(row.body) for row in self._session.exec(select(BatchRow).where(mine).limit(2))]
+        mine = begins_with(col(BatchRow.id), prefix)
+        return [load_batch(row.body) for row in self._session.exec(select(BatchRow).where(*mine).limit(2))]
 
     def batches(
         self,

@@ -36,6 +36,7 @@ class Store:
         self._is_refused = False
         """The last transaction that should have been written could not be."""
         self._after_commit: list[Callable[[], None]] = []
+        self._after_news: list[Callable[[], None]] = []
 
     @property
     def is_shared(self) -> bool:
@@ -45,6 +46,11 @@ class Store:
     def on_commit(self, wake: Callable[[], None]) -> None:
         """Call `wake` in the event loop after each transaction that was written."""
         self._after_commit.append(wake)
+
+    def on_news(self, wake: Callable[[], None]) -> None:
+        """The same, but only where work became due or a message is owed: most transactions only note that
+        something is done, and looking for more after each of those is a fifth of the bot's work."""
+        self._after_news.append(wake)
 
     async def write(self, work: Callable[[Unit], T]) -> T:
         """Run `work` in one transaction and return when it is durable.
@@ -70,7 +76,9 @@ class Store:
             _log(request_id, event)
         if self._is_untidy:
             self._write_thread.submit(self._tidy)  # behind the answer, before the next write
-        for wake in self._after_commit:
+        # A unit that ran twice may have been committed the first time, and find nothing new the second.
+        has_news = any(unit.has_news for unit in units)
+        for wake in (*self._after_commit, *(self._after_news if has_news else ())):
             wake()
         return result
 

@@ -166,6 +166,19 @@ def test_an_exception_inside_of_a_unit_leaves_nothing(store: Store, database: st
         assert rows(database, f"SELECT * FROM {table}") == []  # noqa: S608  (the names are above)
 
 
+async def test_those_who_work_are_woken_only_when_there_is_something_to_do(store: Store) -> None:
+    woken: list[int] = []
+    store.on_news(lambda: woken.append(1))
+    await store.write(lambda unit: unit.note("started", {}))
+    assert woken == []
+    await store.write(lambda unit: unit.schedule("check", "r1", "digicert", NOW))
+    assert woken == [1]
+    await store.write(lambda unit: unit.owe("r1", "card", request_id="r1", target=CHANNEL))
+    assert woken == [1, 1]
+    await store.write(lambda unit: unit.delivered(1))
+    assert woken == [1, 1]
+
+
 async def test_those_who_wait_are_woken_after_a_commit_and_not_after_a_failure(store: Store) -> None:
     woken: list[int] = []
     store.on_commit(lambda: woken.append(1))

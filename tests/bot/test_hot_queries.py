@@ -1,0 +1,108 @@
+"""Clicks and commands stay as quick when there is a long past: the database goes by an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from bot.model import ENDED, Denied, Expired, State
+from bot.store import Store, Unit
+from tests.bot.builders import ALICE, BOB
+from tests.bot.stores import Clock, opened
+from tests.bot.test_store import MINUTE, begin, save
+
+ENDED_STATES = sorted(state.value for state in ENDED)
+WAITING = [State.PENDING.value, State.APPROVED.value, State.NEEDS_PERSON.value]
+HOT: dict[str, Callable[[Unit], object]] = {
+    "status of one": lambda unit: unit.find("0f3c"),
+    "a list of several by its ID": lambda unit: unit.find_batches("0f3c"),
+    "mine": lambda unit: unit.requests(requester=str(ALICE)),
+    "pending": lambda unit: unit.requests(states=WAITING, oldest_first=True),
+    "history": lambda unit: unit.requests(states=ENDED_STATES),
+    "history of somebody": lambda unit: unit.requests(states=ENDED_STATES, requester=str(ALICE)),
+    "the next action": lambda unit: unit.until_due(),
+    "what is owed": lambda unit: unit.owed(),
+}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: str, clock: Clock) -> Iterator[Store]:
+    with opened(database, clock) as store:
+        yield store
+
+
+def plan_of(store: Store, work: Callable[[Unit], object]) -> str:
+    """How the database goes about it. Postgres would read small tables as a whole, unless told not to."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    engine = store._database.reader
+    event.listen(engine, "before_cursor_execute", note)
+    store.read_now(work)
+    event.remove(engine, "before_cursor_execute", note)
+    queries = [each for each in asked if each[0].startswith(("SELECT request", "SELECT batch", "SELECT co"))]
+    queries += [each for each in asked if each[0].startswith("SELECT message")]
+    assert queries
+    explain = "EXPLAIN " if store.is_shared else "EXPLAIN QUERY PLAN "
+    with engine.connect() as connection:
+        if store.is_shared:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        rows = [row for query in queries for row in connection.exec_driver_sql(explain + query[0], query[1])]
+    return "\n".join(str(row[-1]) for row in rows)
+
+
+@pytest.mark.parametrize("what", HOT)
+def test_nothing_that_people_wait_for_reads_a_whole_table(store: Store, what: str) -> None:
+    plan = plan_of(store, HOT[what])
+    assert re.findall(r"SCAN (?:request|batch|event|action|message)\b(?! USING)|Seq Scan.*", plan) == [], plan
+
+
+def test_what_has_ended_is_listed_from_all_states_the_newest_first(store: Store, clock: Clock) -> None:
+    for number in range(6):
+        clock.advance(MINUTE)
+        end = Denied(BOB, "no") if number % 2 else Expired()
+        save(store, begin(store, f"r{number}", key=f"key{number}"), end)
+    begin(store, "r9", key="open")
+
+    def ids(**how: Any) -> list[str]:
+        return [each.id for each in store.read_now(lambda unit: unit.requests(states=ENDED_STATES, **how))]
+
+    assert ids() == ["r5", "r4", "r3", "r2", "r1", "r0"]
+    assert ids(limit=2, skip=1) == ["r4", "r3"]
+    assert ids(limit=2, oldest_first=True) == ["r0", "r1"]
+    assert ids(requester=str(ALICE)) == ids()
+    assert ids(provider="nobody") == []
+
+
+def test_an_id_is_found_by_its_beginning_and_by_nothing_else(store: Store) -> None:
+    for number, request_id in enumerate(("0f3c9a", "0f3d00", "0f", "1f3c9a")):
+        begin(store, request_id, key=f"key{number}")
+
+    def found(prefix: str) -> list[str]:
+        return sorted(each.id for each in store.read_now(lambda unit: unit.find(prefix)))
+
+    assert found("0f3c") == ["0f3c9a"]
+    assert found("0f3") == ["0f3c9a", "0f3d00"]
+    assert found("1f3c9a") == ["1f3c9a"]
+    assert found("f3") == found("0f3c9a0") == found("%") == []
+
+
+def test_a_list_of_what_has_ended_takes_a_few_of_each_state_and_never_sorts_all(store: Store) -> None:
+    plan = plan_of(store, HOT["history"])
+    assert plan.count("ix_request_state_created_at") == len(ENDED_STATES), plan
