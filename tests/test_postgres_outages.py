@@ -361,7 +361,7 @@ async def test_somebody_who_holds_up_all_writers_costs_no_worker_its_connection(
     log: list[str] = []
 
     def said(text: str) -> bool:
-        log.append(capsys.readouterr().out)
+        log.append(capsys.readouterr().err)
         return text in "".join(log)
 
     async with in_process(tmp_path, seeded(9), database, (Roles(web=False),)) as stage:
