@@ -29,7 +29,7 @@ demo: $(READY) ## watch nine short stories, played by themselves and checked; a 
 # Some tests are about seconds, such as the three that Slack gives, and share the cores with others and with
 # the processes they start. What fails beside others is named, and tried once more by itself.
 test: $(READY_DEV) ## all tests; they need no network, and bring their own Postgres
-	@$(NO_PROXIES) $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile \
+	@$(NO_PROXIES) $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder \
 		|| $(NO_PROXIES) $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 check: $(READY_DEV) ## lint, format, types, layers, migrations

@@ -20,6 +20,7 @@ from typing import Any, Self
 import psycopg
 import pytest
 from psycopg import sql
+from structlog.testing import capture_logs
 
 from bot.app import Bot, Roles
 from bot.model import Interrupted, State
@@ -350,7 +351,7 @@ async def somebody_delivers(database: str, but: str = "") -> str:
 
 
 async def test_somebody_who_holds_up_all_writers_costs_no_worker_its_connection(
-    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    database: str, tmp_path: Path
 ) -> None:
     """The worker wants to let go of what a dead one held, and cannot."""
 
@@ -358,19 +359,17 @@ async def test_somebody_who_holds_up_all_writers_costs_no_worker_its_connection(
         unit.schedule("remind", "nothing", "", unit.now)
         unit.claim("dead0000", timedelta(hours=1), ())
 
-    log: list[str] = []
-
     def said(text: str) -> bool:
-        log.append(capsys.readouterr().err)
-        return text in "".join(log)
+        return any(text in str(line) for line in log)
 
     async with in_process(tmp_path, seeded(9), database, (Roles(web=False),)) as stage:
         await somebody_delivers(database)
-        with psycopg.connect(database, autocommit=True) as holder:
-            stage.store.write_now(leave_behind)
-            holder.execute("SELECT pg_advisory_lock(%s, %s)", (LOCKS, WRITING))
-            await until(lambda: said("could not be used"), "it tried in vain")
-        await until(lambda: not stage.store.read_now(Unit.holders), "it lets go of it afterwards")
+        with capture_logs() as log:
+            with psycopg.connect(database, autocommit=True) as holder:
+                stage.store.write_now(leave_behind)
+                holder.execute("SELECT pg_advisory_lock(%s, %s)", (LOCKS, WRITING))
+                await until(lambda: said("could not be used"), "it tried in vain")
+            await until(lambda: not stage.store.read_now(Unit.holders), "it lets go of it afterwards")
         assert not said("loop_failed")
 
 
