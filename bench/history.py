@@ -1,6 +1,6 @@
 """A database with a long past: requests that ended, each with its history, chained as the bot chains it.
 
-`python -m bench.history FILE [REQUESTS]` makes one; a hundred thousand take about a minute.
+`python -m bench.history FILE [REQUESTS]` makes one; a hundred thousand take some minutes.
 """
 
 from __future__ import annotations

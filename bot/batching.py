@@ -52,10 +52,7 @@ from bot.model import (
     reference_key,
 )
 from bot.store import Unit
-from bot.workflow import (
-    Click,
-    same_card,
-)
+from bot.workflow import Click, owe, same_card
 
 SOON = timedelta(seconds=1)
 
@@ -102,8 +99,8 @@ class Batches(BatchViews):
             begun = unit.begin_all(first)
             unit.schedule_all([(Kind.CHECK, request.id, request.lane, unit.now) for request in begun])
             self._agree_on_times(unit, batch)
-            _owe(unit, _card(batch))
-            _owe(unit, announce.whisper(ask.origin, by, said.batch_asked(batch, account.facts)))
+            owe(unit, _card(batch))
+            owe(unit, announce.whisper(ask.origin, by, said.batch_asked(batch, account.facts)))
             return batch
 
         return await self._store.write(begin)
@@ -208,7 +205,7 @@ class Batches(BatchViews):
                 return refused
             for one in new:
                 unit.note_of_batch(batch.id, one)
-                _owe(unit, _reply(batch, said.batch_decided(batch, "question", by.user, lines, text)))
+                owe(unit, _reply(batch, said.batch_decided(batch, "question", by.user, lines, text)))
             return batch
 
         return _raised(await self._store.write(ask))
@@ -251,7 +248,7 @@ class Batches(BatchViews):
                 return refused
             if not changes:
                 told = already(action, lines)
-                _owe(unit, announce.whisper(click.channel if click else "", by, told))
+                owe(unit, announce.whisper(click.channel if click else "", by, told))
                 return batch
             card = batch_digest(batch, lines) if action == "approve" else ""
             unit.note_of_batch(batch.id, BatchDecided(by, action, card, len(changes)))
@@ -272,8 +269,8 @@ class Batches(BatchViews):
                 for work in self._due(unit, before, after, events)
             ]
         )
-        _owe(unit, _card(batch))
-        _owe(unit, _reply(batch, said.batch_decided(batch, action, by, changed, reason)))
+        owe(unit, _card(batch))
+        owe(unit, _reply(batch, said.batch_decided(batch, action, by, changed, reason)))
         homes.paint(unit)
         if action == "take back":
             self._remind_later(unit, batch)
@@ -285,10 +282,10 @@ class Batches(BatchViews):
         """Something happened to one line: what becomes due, and what people are told about it."""
         unit.schedule_all(self._due(unit, before, after, events))
         batch = self._present(unit, after.batch)
-        _owe(unit, _card(batch))
+        owe(unit, _card(batch))
         if after.state in LEFT_TO_PEOPLE:
             for message in announce.owed(before, after, events, self.facts(batch)):
-                _owe(unit, message)
+                owe(unit, message)
         states = unit.line_states(batch.id)
         if (
             before
@@ -302,17 +299,17 @@ class Batches(BatchViews):
             unit.schedule(Kind.BATCH_ESCALATE, batch.id, "", max(after.escalate_at, unit.now))
         if waits_again and states.get(State.PENDING) == 1:
             line = self._workflow.by_name(after)
-            _owe(unit, _reply(batch, said.batch_again(batch, line, self.facts(batch))))
+            owe(unit, _reply(batch, said.batch_again(batch, line, self.facts(batch))))
             self._remind_later(unit, batch)
         if any(isinstance(event, Denied | Withdrawn) for event in events):
-            _owe(unit, _reply(batch, said.batch_left(after, events, self.facts(batch))))
+            owe(unit, _reply(batch, said.batch_left(after, events, self.facts(batch))))
         if any(isinstance(event, Held) for event in events):
             _paint_for_the_first(unit, batch)
         self._end_if_done(unit, batch)
 
     def _call(self, unit: Unit, batch: Batch) -> None:
         lines = self._by_name(unit.lines_of(batch))
-        _owe(unit, _reply(batch, said.batch_call(batch, lines, self.facts(batch))))
+        owe(unit, _reply(batch, said.batch_call(batch, lines, self.facts(batch))))
         homes.paint(unit)
         self._remind_later(unit, batch)
 
@@ -324,8 +321,8 @@ class Batches(BatchViews):
         if not is_done(unit.line_states(batch.id)) or not unit.close_batch(batch.id):
             return
         lines, facts = unit.lines_of(batch), self.facts(batch)
-        _owe(unit, _reply(batch, said.batch_outcome(batch, lines, facts), outcome=True))
-        _owe(unit, _direct(batch, said.batch_dm(batch, lines, facts)))
+        owe(unit, _reply(batch, said.batch_outcome(batch, lines, facts), outcome=True))
+        owe(unit, _direct(batch, said.batch_dm(batch, lines, facts)))
         homes.paint(unit)
 
     def _due(
@@ -352,7 +349,7 @@ class Batches(BatchViews):
             return False
         if not any(line.state is State.PENDING for line in lines):
             return True  # enough have approved, and nobody can do more than wait
-        _owe(unit, _reply(batch, said.batch_reminder(batch, self._by_name(lines), self.facts(batch), ends)))
+        owe(unit, _reply(batch, said.batch_reminder(batch, self._by_name(lines), self.facts(batch), ends)))
         return True
 
     async def expire(self, batch_id: str) -> timedelta | None:
@@ -428,9 +425,3 @@ def _paint_for_the_first(unit: Unit, batch: Batch) -> None:
     """App Homes tell of a list on hold; two hundred lines that follow the first one do not change that."""
     if sum(line.state is State.APPROVED and bool(line.held) for line in unit.lines_of(batch)) == 1:
         homes.paint(unit)
-
-
-def _owe(unit: Unit, message: announce.Owed) -> None:
-    unit.owe(
-        message.lane, message.kind, request_id=message.request_id, target=message.target, body=message.body
-    )

@@ -194,7 +194,7 @@ class Workflow:
             )
             request = unit.begin(request_id, event, ask.reference)
             self._follow(unit, None, request, [event])
-            _owe(unit, announce.asked(request, facts, ask.origin))
+            owe(unit, announce.asked(request, facts, ask.origin))
             return request
 
         return await self._store.write(begin)
@@ -303,13 +303,13 @@ class Workflow:
             if click and isinstance(problem, Refused):
                 request = unit.request(click.request_id) or unit.line_of(click.request_id)
             shown = self.by_name(request) if request and request.team == by.team else None
-            _owe(unit, announce.refusal(channel, by, problem, shown))
+            owe(unit, announce.refusal(channel, by, problem, shown))
 
         await self._store.write(answer)
 
     async def whisper(self, channel: str, person: Person, text: str) -> None:
         """Owe one person a private answer."""
-        await self._store.write(lambda unit: _owe(unit, announce.whisper(channel, person, text)))
+        await self._store.write(lambda unit: owe(unit, announce.whisper(channel, person, text)))
 
     async def find(self, prefix: str) -> Request:
         """The request whose ID begins with `prefix`. Raises `Refused` when none or several do."""
@@ -345,7 +345,7 @@ class Workflow:
 
         def note(unit: Unit) -> None:
             unit.home_opened(str(person))
-            _owe(unit, announce.home(person))
+            owe(unit, announce.home(person))
 
         await self._store.write(note)
 
@@ -446,7 +446,7 @@ class Workflow:
             request = self._present(unit, request_id)
             if request.state not in {State.PENDING, State.NEEDS_PERSON}:
                 return False
-            _owe(unit, announce.reminder(self.by_name(request), self.facts(request)))
+            owe(unit, announce.reminder(self.by_name(request), self.facts(request)))
             return True
 
         return await self._store.write(remind)
@@ -458,7 +458,7 @@ class Workflow:
             request = self._present(unit, request_id)
             waits = request.state in {State.PENDING, State.APPROVED}
             if waits and unit.now < request.expires_at:
-                _owe(unit, announce.last_call(self.by_name(request), self.facts(request)))
+                owe(unit, announce.last_call(self.by_name(request), self.facts(request)))
 
         await self._store.write(warn)
 
@@ -482,7 +482,7 @@ class Workflow:
                 events = decide(request, command(request), unit.now)
                 if not events:
                     told = already(action, [request])
-                    _owe(unit, announce.whisper(click.channel if click else "", by, told))
+                    owe(unit, announce.whisper(click.channel if click else "", by, told))
                 return self._save(unit, request, events)
             except Refused as refused:
                 unit.save(request, [AttemptRefused(by, action, refused.rule, refused.advice)])
@@ -508,7 +508,7 @@ class Workflow:
         for work in agenda.due(before, after, events, unit.now, self.policy.timing):
             unit.schedule(work.kind, after.id, work.lane, work.at)
         for message in announce.owed(before, self.by_name(after), events, self.facts(after)):
-            _owe(unit, message)
+            owe(unit, message)
         homes.paint(unit)
 
     def by_name(self, request: Request) -> Request:
@@ -572,7 +572,7 @@ def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:
         raise Refused("bad_text", typed.reveals(what))
 
 
-def _owe(unit: Unit, message: announce.Owed) -> None:
+def owe(unit: Unit, message: announce.Owed) -> None:
     unit.owe(
         message.lane, message.kind, request_id=message.request_id, target=message.target, body=message.body
     )

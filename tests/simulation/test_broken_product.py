@@ -205,7 +205,7 @@ def told_and_killed(one: Schedule) -> bool:
 BUGS = (
     Bug("no quarantine", no_quarantine, badly_served, "sends again"),
     Bug("no fence", no_fence, stops_before_it_sends, "is sent"),
-    Bug("silence means no effect", silence_means_no_effect, silent, ""),
+    Bug("silence means no effect", silence_means_no_effect, silent, "cancelled the order"),
     Bug("not yet means no effect", not_yet_means_no_effect, asynchronous, "sends again"),
     Bug("sends again after a crash", sends_again_after_a_crash, dies(Effect.SENT), "without a permit"),
     Bug("permit in doubt", permit_in_doubt, slack_is_away, "a permit is taken with"),
