@@ -82,10 +82,10 @@ def _add(rows: Rows, head: chain.Head, number: int, at: datetime) -> chain.Head:
             event = Approved(event.by, digest(request), True, event.why)
         request = evolve(request, event, then, request_id)
         row = chain.link(head, request_id, then, event.kind, dump_event(event))
-        rows[EventRow].append(row.model_dump())
+        rows[EventRow].append(row._asdict())
         head = chain.Head(row.seq, row.hash)
     assert request is not None
-    rows[RequestRow].append(row_of(request).model_dump())
+    rows[RequestRow].append(row_of(request))
     rows[CardRow].append({"request_id": request_id, "channel": CHANNEL, "ts": f"{at.timestamp():.6f}"})
     rows[ActionRow] += [
         {"kind": kind, "key": request_id, "lane": "digicert", "due": at, "done": True, "runs": 1}

@@ -30,6 +30,7 @@ from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.settings import Settings
 from bot.slack import Identity, Slack, SlackProblem
 from bot.store import Store
+from bot.store.transaction import News
 from bot.supervise import Supervisor
 from bot.witness import Witness
 from bot.worker import Deadlines, Worker
@@ -227,7 +228,7 @@ class Bot:
         home = Home(self._store, workflow).view
         pace = OwnTurns(self._pace, link.tenure, self._clock) if link else self._pace
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
-        self._store.on_news(self._wake)
+        self._store.on_news(self._tell)
         self._health.add(self._delivers)
         self._supervisor.keep_running("witness", self._witness.run)
         self._supervisor.keep_running("worker", self._worker.run)
@@ -248,7 +249,15 @@ class Bot:
 
         return Link(self._settings.database_url, self._store, self._wake)
 
+    def _tell(self, news: News) -> None:
+        """Of what a transaction in this process left to be done."""
+        if news.due_in is not None:
+            self._worker.wake_in(news.due_in)
+        if news.owed_in:
+            self._outbox.wake_for(news.owed_in)
+
     def _wake(self) -> None:
+        """Another process saved something."""
         self._worker.wake()
         self._outbox.wake()
 

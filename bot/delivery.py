@@ -24,7 +24,7 @@ from bot.logs import get_logger
 from bot.model import Person, Request
 from bot.slack import AUTH_ERRORS, BAD_PAYLOAD, GONE_ERRORS, UNREACHABLE, Posted, Slack, SlackProblem
 from bot.store import Store, Unit
-from bot.store.tables import CardRow, MessageRow
+from bot.store.messages import OwedMessage, Place
 from providers.contract import Facts
 
 log = get_logger(__name__)
@@ -43,10 +43,8 @@ LOOKED_THROUGH = 1000
 LOOKS = 3
 """How often a message that cannot be looked for is held back before it is posted all the same."""
 
-Note = Callable[[Callable[[Unit], None]], Awaitable[None]]
-"""Writes something down, for as long as it takes."""
-
-
+Then = Callable[[Unit], None]
+"""What to write down in the transaction that also notes that a message was delivered."""
 Paint = Callable[[Person], Awaitable[Block]]
 """What somebody's App Home is to show now."""
 
@@ -100,26 +98,26 @@ class Delivery:
     facts: Mapping[str, Facts]
     pace: Pace
     clock: Callable[[], datetime]
-    note: Note
     silences: Silences
     home: Paint
 
-    async def send(self, message: MessageRow, look_first: bool) -> None:
-        """`look_first`: it may be there already."""
+    async def send(self, message: OwedMessage, look_first: bool) -> Then:
+        """Returns what is to be written down about it. `look_first`: it may be there already."""
         body: dict[str, Any] = json.loads(message.body) if message.body else {}
         match Kind(message.kind):
             case Kind.CARD:
-                await self._paint(message, look_first)
+                return await self._paint(message, look_first)
+            case Kind.HOME:
+                return await self._home(message, body)
             case Kind.REPLY | Kind.NOTICE:
                 await self._reply(message, body, look_first)
             case Kind.DIRECT:
                 await self._direct(message, body)
             case Kind.WHISPER:
                 await self._whisper(message, body)
-            case Kind.HOME:
-                await self._home(message, body)
+        return _nothing
 
-    async def _home(self, message: MessageRow, body: Mapping[str, Any]) -> None:
+    async def _home(self, message: OwedMessage, body: Mapping[str, Any]) -> Then:
         """Paint somebody's App Home. Whoever left does not look any more."""
         last = await self.store.read(lambda unit: unit.last_owed_in(message.lane))
         view = await self.home(Person(body["team"], message.target))
@@ -130,11 +128,11 @@ class Delivery:
             if problem.code not in LEFT | {"invalid_arguments", "not_enabled"}:
                 raise
             log.warning("home_not_painted", why=problem.code)
-        await self.note(lambda unit: unit.painted(message.lane, last))
+        return lambda unit: unit.painted(message.lane, last)
 
     # --- the card ---------------------------------------------------------------------------------
 
-    async def _paint(self, message: MessageRow, look_first: bool) -> None:
+    async def _paint(self, message: OwedMessage, look_first: bool) -> Then:
         """Post or update the card, from the request as it is now."""
         request_id = message.request_id or ""
         request, card, last, head = await self.store.read(
@@ -146,20 +144,19 @@ class Delivery:
             )
         )
         if request is None:
-            await self._paint_batch(message, look_first)
-            return
+            return await self._paint_batch(message, look_first)
         painted = approval_card(request, self.facts[request.provider])
         outcome = _outcome(message, request, head) if request.state in OUTCOMES else None
         try:
-            await self._show(message, request, card, painted, outcome, look_first)
+            place = await self._show(message, request, card, painted, outcome, look_first)
         except SlackProblem as problem:
             if problem.code not in BAD_PAYLOAD:
                 raise
             log.error("card_rejected_by_slack", request=request_id, why=problem.code)
-            await self._show(message, request, card, _plain(painted), outcome, look_first)
-        await self.note(lambda unit: unit.covered(request_id, last))
+            place = await self._show(message, request, card, _plain(painted), outcome, look_first)
+        return _shown(request_id, place, last)
 
-    async def _paint_batch(self, message: MessageRow, look_first: bool) -> None:
+    async def _paint_batch(self, message: OwedMessage, look_first: bool) -> Then:
         """The same for several orders at once. While they are carried out there is something new all the
         time: the card shows it about once a second."""
         batch_id = message.request_id or ""
@@ -173,42 +170,42 @@ class Delivery:
             )
         )
         if batch is None:
-            return
+            return _nothing
         asked, lines = batch
         painted = batch_card(asked, lines, self.facts[asked.asked.provider])
         outcome = _outcome_of_all(message, asked, lines, head)
         try:
-            await self._show(message, asked, card, painted, outcome, look_first)
+            place = await self._show(message, asked, card, painted, outcome, look_first)
         except SlackProblem as problem:
             if problem.code not in BAD_PAYLOAD:
                 raise
             log.error("card_rejected_by_slack", request=batch_id, why=problem.code)
-            await self._show(message, asked, card, _plain(painted), outcome, look_first)
-        await self.note(lambda unit: unit.covered(batch_id, last))
+            place = await self._show(message, asked, card, _plain(painted), outcome, look_first)
+        return _shown(batch_id, place, last)
 
     async def _show(
         self,
-        message: MessageRow,
+        message: OwedMessage,
         request: Request | Batch,
-        card: CardRow | None,
+        card: Place | None,
         painted: Message,
         outcome: Mapping[str, Any] | None,
         look_first: bool,
-    ) -> None:
+    ) -> Place:
+        """Returns where the card is now."""
         if card is not None:
             try:
-                return await self._update(card.channel, card.ts, painted, outcome)
+                await self._update(card.channel, card.ts, painted, outcome)
+                return card
             except SlackProblem as problem:
                 if problem.code not in GONE_ERRORS:
                     raise
                 # Somebody deleted the card. The request still needs one.
         if look_first and (found := await self._find(message, request.channel)):
-            channel, ts = request.channel, found.ts
-            await self.note(lambda unit: unit.set_card(request.id, channel, ts))
-            return await self._update(channel, ts, painted, outcome)  # it may show what was true then
+            await self._update(request.channel, found.ts, painted, outcome)  # it may show what was true then
+            return Place(request.channel, found.ts)
         metadata = outcome or _marked(message)
-        channel, ts = await self._post(request.channel, painted.text, painted.blocks, metadata)
-        return await self.note(lambda unit: unit.set_card(request.id, channel, ts))
+        return Place(*await self._post(request.channel, painted.text, painted.blocks, metadata))
 
     async def _update(
         self, channel: str, ts: str, painted: Message, metadata: Mapping[str, Any] | None
@@ -218,7 +215,7 @@ class Delivery:
 
     # --- words ------------------------------------------------------------------------------------
 
-    async def _reply(self, message: MessageRow, body: Mapping[str, Any], look_first: bool) -> None:
+    async def _reply(self, message: OwedMessage, body: Mapping[str, Any], look_first: bool) -> None:
         request_id = message.request_id or ""
         request, card, head = await self.store.read(
             lambda unit: (unit.request(request_id), unit.card(request_id), str(unit.head()))
@@ -236,7 +233,7 @@ class Delivery:
             metadata = (_outcome_of_all(message, *batch, head) if batch else None) or metadata
         await self._say(message.target, body, thread, metadata)
 
-    async def _direct(self, message: MessageRow, body: Mapping[str, Any]) -> None:
+    async def _direct(self, message: OwedMessage, body: Mapping[str, Any]) -> None:
         try:
             await self._say(message.target, body)
         except SlackProblem as problem:
@@ -245,7 +242,7 @@ class Delivery:
             # Nobody reads it any more, and it is in the thread of the card as well.
             log.warning("direct_message_dropped", request=message.request_id, why=problem.code)
 
-    async def _whisper(self, message: MessageRow, body: Mapping[str, Any]) -> None:
+    async def _whisper(self, message: OwedMessage, body: Mapping[str, Any]) -> None:
         if self.clock() - message.created_at > WHISPER_LIFE:
             return
         try:
@@ -288,7 +285,7 @@ class Delivery:
 
     # --- what may be there already ----------------------------------------------------------------
 
-    async def _find(self, message: MessageRow, channel: str, thread: str | None = None) -> Posted | None:
+    async def _find(self, message: OwedMessage, channel: str, thread: str | None = None) -> Posted | None:
         """The message as Slack has it; None when it is not there, or nobody can tell."""
         since = f"{(message.created_at - EARLIER).timestamp():.6f}"
         try:
@@ -304,6 +301,21 @@ class Delivery:
             return None
         mark = message.mark
         return next((one for one in posted if one.is_ours and one.payload.get("message") == mark), None)
+
+
+def _nothing(_unit: Unit) -> None:
+    """There is nothing to write down besides."""
+
+
+def _shown(request_id: str, place: Place, last: int) -> Then:
+    """Where a card is, and that it shows everything up to the message `last`."""
+
+    def note(unit: Unit) -> None:
+        if unit.card(request_id) != place:
+            unit.set_card(request_id, place.channel, place.ts)
+        unit.covered(request_id, last)
+
+    return note
 
 
 def may_be_there(problem: SlackProblem) -> bool:
@@ -333,11 +345,11 @@ def _plain(message: Message) -> Message:
     return Message(text, [{"type": "section", "text": {"type": "plain_text", "text": text}}])
 
 
-def _marked(message: MessageRow) -> dict[str, Any]:
+def _marked(message: OwedMessage) -> dict[str, Any]:
     return {"event_type": NOTE, "event_payload": {"message": message.mark}}
 
 
-def _outcome(message: MessageRow, request: Request, head: str) -> dict[str, Any]:
+def _outcome(message: OwedMessage, request: Request, head: str) -> dict[str, Any]:
     """What lets an auditor, or a restored database, hold the channel against the history."""
     payload = {"request_id": request.id, "state": request.state.value, "audit_head": head}
     return {"event_type": OUTCOME, "event_payload": payload | {"message": message.mark}}
@@ -349,7 +361,7 @@ def _with_lines(unit: Unit, batch_id: str) -> tuple[Batch, list[Request]] | None
 
 
 def _outcome_of_all(
-    message: MessageRow, batch: Batch, lines: Sequence[Request], head: str
+    message: OwedMessage, batch: Batch, lines: Sequence[Request], head: str
 ) -> dict[str, Any] | None:
     """The same for several orders, as soon as one of them was sent: from then on a restored database would
     lack something. None before that."""

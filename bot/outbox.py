@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from bot.delivery import (
     LONGEST_SILENCE,
@@ -21,6 +22,7 @@ from bot.delivery import (
     Paint,
     Silenced,
     Silences,
+    Then,
     an_empty_home,
     may_be_there,
 )
@@ -28,7 +30,7 @@ from bot.errors import StorageError
 from bot.logs import about, get_logger
 from bot.slack import UNREACHABLE, Slack, SlackProblem
 from bot.store import Store, Unit
-from bot.store.tables import MessageRow
+from bot.store.messages import OwedMessage
 from bot.traces import span
 from providers.contract import Facts
 
@@ -109,11 +111,21 @@ class Outbox:
         """`idle`: seconds after which the database is read again even if nobody woke us. `home`: what
         somebody's App Home is to show."""
         self._store = store
-        self._delivery = Delivery(store, slack, facts, pace, clock, self._write, Silences(clock), home)
+        self._delivery = Delivery(store, slack, facts, pace, clock, Silences(clock), home)
         self._retry = retry
         self._clock = clock
         self._idle = idle
         self._wake = asyncio.Event()
+        self._everywhere = True
+        """Whether all lanes are to be looked through for what is next in them."""
+        self._look_at = inf
+        """When they are looked through although nobody told of anything, by the loop's time."""
+        self._told: set[str] = set()
+        """Lanes to look into."""
+        self._next: dict[str, OwedMessage] = {}
+        """What is first in each lane that has anything and is not under way."""
+        self._ahead = timedelta(0)
+        """Of `clock`: the time that counts, which may be the database's."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """What is under way, by lane."""
         self._targets: Counter[str] = Counter()
@@ -131,6 +143,13 @@ class Outbox:
         return f"Slack does not take messages ({reasons})" if reasons else ""
 
     def wake(self) -> None:
+        """Something may be owed, wherever."""
+        self._everywhere = True
+        self._wake.set()
+
+    def wake_for(self, lanes: Iterable[str]) -> None:
+        """Something is owed in these lanes that was not before."""
+        self._told.update(lanes)
         self._wake.set()
 
     async def run(self) -> None:
@@ -138,14 +157,35 @@ class Outbox:
         way then ends by itself, or by `drain`."""
         try:
             await self._recall()
+            self._everywhere = True
             while True:
                 self._wake.clear()
-                # What was under way before the read may look undelivered in it and be delivered by now.
-                busy = set(self._tasks)
-                now, owed = await self._store.read(lambda unit: (unit.now, unit.owed()))
-                await self._sleep(self._start_what_is_due([m for m in owed if m.lane not in busy], now))
+                await self._look()
+                await self._sleep(self._start_what_is_due())
+                self._everywhere |= asyncio.get_running_loop().time() >= self._look_at
         finally:
             self._refused.clear()  # whoever delivers from now on knows better
+
+    async def _look(self) -> None:
+        """Find out what is first in the lanes of which something was told. A lane that is under way finds
+        out by itself what is next, and is looked into once more when it has come to its end."""
+        everywhere, under_way = self._everywhere, set(self._tasks)
+        lanes = self._told - under_way
+        if not everywhere and not lanes:
+            return
+        if everywhere:
+            self._everywhere = False
+            self._look_at = asyncio.get_running_loop().time() + self._idle
+        self._told = under_way.copy() if everywhere else self._told & under_way
+        now, owed = await self._store.read(
+            lambda unit: (unit.now, unit.owed() if everywhere else unit.owed_in(lanes))
+        )
+        self._ahead = now - self._clock()
+        for lane in [lane for lane in self._next if everywhere or lane in lanes]:
+            if lane not in under_way:
+                del self._next[lane]
+        # What was under way before the read may look undelivered in it and be delivered by now.
+        self._next |= {message.lane: message for message in owed if message.lane not in under_way}
 
     async def drain(self, grace: float) -> None:
         """Give deliveries that are under way `grace` seconds to end. What is cut off then is owed still."""
@@ -160,59 +200,61 @@ class Outbox:
         """What is first in its lane may have been under way when it was last delivered from here, or from
         a process that died; what is behind it was not."""
         for message in await self._store.read(lambda unit: unit.owed()):
-            self._look_first.add(message.id or 0)
+            self._look_first.add(message.id)
             if message.problem:
                 self._complain(message, message.problem, message.tries)
 
-    def _start_what_is_due(self, owed: list[MessageRow], now: datetime) -> float:
-        """Returns the seconds until the next is due."""
-        wait = self._idle
-        for message in owed:
+    def _start_what_is_due(self) -> float:
+        """The oldest first. Returns the seconds until the next is due."""
+        now = self._clock() + self._ahead
+        wait = inf
+        for message in sorted(self._next.values(), key=lambda message: message.id):
             seconds = self._wait(message, now).total_seconds()
             if seconds > 0:
                 wait = min(wait, seconds)
             elif len(self._tasks) < AT_ONCE and self._targets[message.target] < AT_ONCE_PER_TARGET:
-                self._start(message)
+                self._start(self._next.pop(message.lane))
         return wait
 
-    def _wait(self, message: MessageRow, now: datetime) -> timedelta:
+    def _wait(self, message: OwedMessage, now: datetime) -> timedelta:
         silenced = self._silenced.get(message.lane)
         wait = max(message.due - now, silenced - self._clock() if silenced else timedelta(0))
         return wait if wait <= self._retry.most else timedelta(0)  # the clock was set back
 
-    def _start(self, message: MessageRow) -> None:
+    def _start(self, message: OwedMessage) -> None:
         task = asyncio.create_task(self._deliver(message), name=f"deliver {message.kind} {message.id}")
         self._tasks[message.lane] = task
         self._targets[message.target] += 1
         task.add_done_callback(lambda done: self._done(message, done))
 
-    def _done(self, message: MessageRow, task: asyncio.Task[None]) -> None:
+    def _done(self, message: OwedMessage, task: asyncio.Task[None]) -> None:
         del self._tasks[message.lane]
         self._targets[message.target] -= 1
         if not task.cancelled() and (problem := task.exception()):
             log.error("delivery_failed", lane=message.lane, exc_info=problem)
-        self.wake()
+        self._wake.set()
 
     async def _sleep(self, seconds: float) -> None:
-        """Until something new is owed, a delivery ends, or a postponed message is due again."""
+        """Until something new is owed, a delivery ends, a postponed message is due again, or it is time to
+        see whether somebody saved something and did not tell."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + seconds, self._look_at)):
                 await self._wake.wait()
         except TimeoutError:
             return
 
-    async def _deliver(self, message: MessageRow) -> None:
+    async def _deliver(self, message: OwedMessage) -> None:
         request = message.request_id or ""
         with about(request=request), span(f"tell: {message.kind}", request=request, tries=message.tries):
             await self._try(message)
 
-    async def _try(self, message: MessageRow) -> None:
-        identity = message.id or 0
+    async def _try(self, message: OwedMessage) -> None:
         self._silenced.pop(message.lane, None)
         try:
-            await self._delivery.send(message, identity in self._look_first)
+            then = await self._delivery.send(message, message.id in self._look_first)
         except Silenced as told:
             self._silenced[message.lane] = told.until
+            self._next[message.lane] = message
             return
         except SlackProblem as problem:
             await self._later(message, problem)
@@ -222,30 +264,42 @@ class Outbox:
             await self._later(message, SlackProblem(type(problem).__name__))
             return
         self._refused.pop(message.lane, None)
-        await self._write(lambda unit: unit.delivered(identity))
-        self._look_first.discard(identity)
 
-    async def _later(self, message: MessageRow, problem: SlackProblem) -> None:
+        def note(unit: Unit) -> None:
+            then(unit)
+            unit.delivered(message.id)
+
+        await self._note(message.lane, note)
+        self._look_first.discard(message.id)
+
+    async def _later(self, message: OwedMessage, problem: SlackProblem) -> None:
         if may_be_there(problem):
-            self._look_first.add(message.id or 0)
+            self._look_first.add(message.id)
         self._complain(message, problem.code, message.tries)
         log.warning("delivery_postponed", kind=message.kind, request=message.request_id, why=problem.code)
         wait = problem.retry_after or self._retry.after(message.tries)
-        identity = message.id or 0
-        await self._write(lambda unit: unit.postpone(identity, unit.now + wait, problem.code))
+        await self._note(message.lane, lambda unit: unit.postpone(message.id, unit.now + wait, problem.code))
 
-    def _complain(self, message: MessageRow, code: str, tries: int) -> None:
+    async def _note(self, lane: str, what: Then) -> None:
+        """Write down what Slack has taken or refused, for as long as it takes: until then the lane is
+        held, because without the note the same message would go out again. The same transaction tells
+        what is next in the lane."""
+
+        def note(unit: Unit) -> list[OwedMessage]:
+            what(unit)
+            return unit.owed_in([lane])
+
+        while True:
+            try:
+                owed = await self._store.write(note)
+            except StorageError as problem:
+                log.error("delivery_not_noted", why=problem.advice)
+                await asyncio.sleep(NOTE_AGAIN)
+            else:
+                return self._next.update({message.lane: message for message in owed})
+
+    def _complain(self, message: OwedMessage, code: str, tries: int) -> None:
         if code in CLOSED or code.startswith("restricted_action"):
             self._refused[message.lane] = f"{code}: {message.target}"
         elif SlackProblem(code).is_auth or tries >= PASSING:
             self._refused[message.lane] = code
-
-    async def _write(self, work: Callable[[Unit], None]) -> None:
-        """Write down what Slack has taken or refused, for as long as it takes: until then the lane is
-        held, because without the note the same message would go out again."""
-        while True:
-            try:
-                return await self._store.write(work)
-            except StorageError as problem:
-                log.error("delivery_not_noted", why=problem.advice)
-                await asyncio.sleep(NOTE_AGAIN)

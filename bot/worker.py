@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from bot import agenda
 from bot.agenda import Kind
@@ -36,7 +37,7 @@ from bot.model import (
     TakePermit,
 )
 from bot.store import Store, Unit
-from bot.store.tables import ActionRow
+from bot.store.work import Claimed
 from bot.supervise import Supervisor
 from bot.traces import span
 from bot.workflow import Workflow
@@ -52,6 +53,8 @@ JUST_NOW = 15.0
 comes before, may take its own deadline besides."""
 WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
+BREATH = timedelta(milliseconds=20)
+"""Between two looks when the first left something behind that seems to be due: a clock was set back."""
 STILL_PAUSED = timedelta(seconds=15)
 """Until a request that waits for the end of a pause is looked at again, should nobody wake us before."""
 NEVER_CONFIRMED = "The provider did not confirm or deny the cancellation in time."
@@ -112,6 +115,8 @@ class Worker:
         # Longer than any action takes: two provider calls and some of Slack's, each with a deadline.
         self._lease = timedelta(minutes=1) + 4 * deadlines.call
         self._wake = asyncio.Event()
+        self._look_at = -inf
+        """When something is due, by the loop's time, as far as that is known."""
         self._running: set[int] = set()
         """Actions whose task lives in this process, whatever their lease says."""
         self._quiet_since: dict[str, float] = {}
@@ -134,41 +139,55 @@ class Worker:
 
     def wake(self) -> None:
         """Something was saved that may have made work due."""
-        self._wake.set()
+        self.wake_in(timedelta(0))
+
+    def wake_in(self, wait: timedelta) -> None:
+        """Something becomes due so soon."""
+        at = asyncio.get_running_loop().time() + wait.total_seconds()
+        if at < self._look_at:
+            self._look_at = at
+            self._wake.set()
 
     async def run(self) -> None:
         """Take what is due, for ever."""
+        self._look_at = -inf
         while True:
             self._wake.clear()
-            while sum(self._busy.values()) < AT_ONCE and (held := await self._claim()):
-                self._busy[held.lane] += 1
-                self._running.add(held.id)
-                self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
+            if self._look_at <= asyncio.get_running_loop().time():
+                await self._take()
             await self._sleep()
 
-    async def _claim(self) -> Held | None:
+    async def _take(self) -> None:
+        """Start all that is due and finds room, and see when there is more."""
         token = f"{self._name}{secrets.token_hex(8)}"
-        full = [lane for lane, busy in self._busy.items() if busy >= AT_ONCE_PER_PROVIDER]
-        running = tuple(self._running)
-        wait = await self._store.read(lambda unit: unit.until_due(running))
-        if wait is None or wait > timedelta(0):
-            return None  # nothing to claim: spare the disk a transaction
-        row = await self._store.write(lambda unit: unit.claim(token, self._lease, full, running))
-        return None if row is None else _held(row, token)
+        busy, running = self._busy.copy(), tuple(self._running)
+        self._look_at = inf  # what is told from here on comes on top
+        claimed, wait = await self._store.write(
+            lambda unit: _claim_all(unit, token, self._lease, busy.copy(), running)
+        )
+        for one in claimed:
+            held = Held(one.id, Kind(one.kind), one.key, one.lane, one.token, one.runs)
+            self._busy[held.lane] += 1
+            self._running.add(held.id)
+            self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
+        self._look_in(wait)
 
     async def _sleep(self) -> None:
-        running = tuple(self._running)
-        due = await self._store.read(lambda unit: unit.until_due(running))
-        wait = self._idle if due is None else due.total_seconds()
-        full = (
-            sum(self._busy.values()) >= AT_ONCE or max(self._busy.values(), default=0) >= AT_ONCE_PER_PROVIDER
-        )
+        """Until something is due. Every now and then the database is read even if nobody told of anything:
+        whoever saved it may not have been able to."""
+        until = min(self._look_at, asyncio.get_running_loop().time() + self._idle)
         try:
-            # What is due and finds no room stays on the agenda; whoever finishes wakes us.
-            async with asyncio.timeout(self._idle if full else min(max(wait, 0.02), self._idle)):
+            async with asyncio.timeout_at(until):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            if until < self._look_at:
+                full, running = _full(self._busy), tuple(self._running)
+                self._look_in(await self._store.read(lambda unit: unit.until_due(full, running)))
+
+    def _look_in(self, wait: timedelta | None) -> None:
+        """What is due and finds no room stays on the agenda; whoever finishes wakes us."""
+        if wait is not None and self._busy.total() < AT_ONCE:
+            self.wake_in(max(wait, BREATH))
 
     async def _perform(self, held: Held) -> None:
         """Run one action and put it away; whatever goes wrong, it is tried again later."""
@@ -193,9 +212,11 @@ class Worker:
                 again = agenda.next_look(held.runs, None)
             await self._put_away(held, again)
         finally:
+            makes_room = self._busy.total() >= AT_ONCE or held.lane in _full(self._busy)
             self._busy[held.lane] -= 1
             self._running.discard(held.id)
-            self.wake()
+            if makes_room:
+                self.wake()
 
     async def _put_away(self, held: Held, again: Again) -> None:
         """For as long as it takes: an action that is not put away is stuck until its lease is over."""
@@ -208,10 +229,12 @@ class Worker:
 
         while True:
             try:
-                return await self._store.write(put_away)
+                await self._store.write(put_away)
             except StorageError as problem:
                 log.error("action_not_put_away", kind=held.kind, request=held.request_id, why=problem.advice)
                 await asyncio.sleep(WRITE_AGAIN)
+            else:
+                return self.wake_in(again) if again is not None else None
 
     # --- the actions ------------------------------------------------------------------------------
 
@@ -397,7 +420,18 @@ class Worker:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
 
 
-def _held(row: ActionRow, token: str) -> Held:
-    if row.id is None:
-        raise ValueError("an action that was never stored")
-    return Held(row.id, Kind(row.kind), row.key, row.lane, token, row.runs)
+def _claim_all(
+    unit: Unit, token: str, lease: timedelta, busy: Counter[str], running: Sequence[int]
+) -> tuple[list[Claimed], timedelta | None]:
+    """Claim what is due for as long as there is room. Also returns how long until there is more."""
+    claimed = unit.held(token)  # the connection broke right after the commit
+    busy.update(one.lane for one in claimed)
+    while busy.total() < AT_ONCE and (one := unit.claim(token, lease, _full(busy), running)):
+        busy[one.lane] += 1
+        claimed.append(one)
+    return claimed, unit.until_due(_full(busy), [*running, *(one.id for one in claimed)])
+
+
+def _full(busy: Counter[str]) -> list[str]:
+    """Lanes in which nothing more is begun."""
+    return [lane for lane, number in busy.items() if number >= AT_ONCE_PER_PROVIDER]

@@ -1011,7 +1011,7 @@ def test_an_error_of_the_database_shows_no_parameters(database: str, log: io.Str
 
     def insert(number: str) -> None:
         statement = sql(f"INSERT INTO reference VALUES ({number}, :value)")  # noqa: S608
-        store.write_now(lambda unit: unit._session.execute(statement, {"value": key}))
+        store.write_now(lambda unit: unit._connection.execute(statement, {"value": key}))
 
     try:
         insert("'1'")

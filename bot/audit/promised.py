@@ -26,6 +26,7 @@ from bot.rules import evolve
 from bot.store import Unit
 from bot.store.chain import Head
 from bot.store.codec import is_of_batch, load_batch_event, load_event
+from bot.store.messages import mark
 from bot.store.tables import EventRow, MessageRow
 from providers.contract import Facts
 
@@ -171,7 +172,7 @@ def promised(connection: Connection, since: datetime | None = None) -> Iterator[
     promised."""
     of = col(EventRow.request_id)
     with Session(connection) as session:
-        unit = Unit(session, datetime.now(UTC))
+        unit = Unit(connection, datetime.now(UTC))
         for one in session.exec(select(of).where(of.is_not(None)).distinct().order_by(of)):
             found = _promised(session, unit, str(one))
             if found is not None and (since is None or found.asked_at >= since):
@@ -227,6 +228,10 @@ def _posted(session: Session, unit: Unit, request_id: str) -> Posted | None:
     if not all(one.delivered for one in messages):
         return None
     card = unit.card(request_id)
-    bodies = [(one.mark, json.loads(one.body)) for one in messages if one.kind == "reply"]
-    replies = tuple((mark, Message(body["text"], body["blocks"])) for mark, body in bodies if body["outcome"])
-    return Posted(card.ts if card else "", replies)
+    replies = [(one, json.loads(one.body)) for one in messages if one.kind == "reply"]
+    outcomes = tuple(
+        (mark(one.id or 0, one.created_at), Message(body["text"], body["blocks"]))
+        for one, body in replies
+        if body["outcome"]
+    )
+    return Posted(card.ts if card else "", outcomes)

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from json.encoder import encode_basestring as quoted
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.errors import ChainBroken
-from bot.store.tables import EventRow
 
 GENESIS = "0" * 64
 _HEAD = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
@@ -38,13 +37,23 @@ class Head:
         return found and cls(int(found[1]), found[2])
 
 
-def link(head: Head, request_id: str | None, at: datetime, kind: str, body: str) -> EventRow:
+class Link(NamedTuple):
+    """A row of the history, by the names of its columns."""
+
+    seq: int
+    request_id: str | None
+    at: datetime
+    kind: str
+    body: str
+    previous: str
+    hash: str
+
+
+def link(head: Head, request_id: str | None, at: datetime, kind: str, body: str) -> Link:
     """The row that follows `head`."""
     seq = head.seq + 1
     digest = seal(seq, request_id, at.isoformat(), kind, body, head.hash)
-    return EventRow(
-        seq=seq, request_id=request_id, at=at, kind=kind, body=body, previous=head.hash, hash=digest
-    )
+    return Link(seq, request_id, at, kind, body, head.hash, digest)
 
 
 def follow(head: Head, rows: Iterable[Sequence[Any]]) -> Head:

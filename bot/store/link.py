@@ -23,7 +23,7 @@ from bot.errors import StorageError
 from bot.logs import get_logger
 from bot.store.postgres import DELIVERING, LINK, LOCKS, NEWS, PRESENCE, arguments, options
 from bot.store.store import Store
-from bot.store.unit import NAME_LENGTH
+from bot.store.work import NAME_LENGTH
 
 log = get_logger(__name__)
 

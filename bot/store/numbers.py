@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlalchemy import Connection, func
+from sqlmodel import col, select
 
 from bot.batches import BatchAttemptRefused
 from bot.model import OPEN, Event
@@ -30,20 +31,20 @@ class Numbers:
     """Providers; an empty name stands for all of them."""
 
 
-def count(session: Session, now: datetime, paused: frozenset[str]) -> Numbers:
+def count(connection: Connection, now: datetime, paused: frozenset[str]) -> Numbers:
     state, made = RequestRow.state, col(RequestRow.created_at)
     is_open = col(state).in_([each.value for each in OPEN])
-    by_state = session.exec(select(state, func.count(), func.min(made)).where(is_open).group_by(state))
+    by_state = connection.execute(select(state, func.count(), func.min(made)).where(is_open).group_by(state))
     owed = select(func.count(), func.min(MessageRow.created_at)).where(~col(MessageRow.delivered))
     due = col(ActionRow.due)
     is_free = col(ActionRow.token).is_(None) | (col(ActionRow.lease) < now)
     waiting = select(due).where(~col(ActionRow.done), due <= now, is_free).order_by(due).limit(1)
-    messages, oldest = session.exec(owed).one()
+    messages, oldest = connection.execute(owed).one()
     return Numbers(
         open={name: (number, _age(first, now)) for name, number, first in by_state},
         owed=(messages, _age(oldest, now)),
-        overdue=_age(session.exec(waiting).first(), now),
-        events=session.exec(select(func.max(EventRow.seq))).one() or 0,
+        overdue=_age(connection.execute(waiting).scalar(), now),
+        events=connection.execute(select(func.max(EventRow.seq))).scalar() or 0,
         paused=paused,
     )
 
@@ -52,22 +53,25 @@ Told = tuple[str, Event | BatchAttemptRefused, datetime]
 """The request or list, what happened to it, and when."""
 
 
-def past(session: Session, after: int, limit: int) -> tuple[int, list[Told]]:
+def past(connection: Connection, after: int, limit: int) -> tuple[int, list[Told]]:
     """The next events of the history after number `after`, and the number of the last of them. Left out are
     notes, which belong to no request, and what is said of a whole list: its orders have events of their own,
     but for an attempt that did not count."""
-    query = select(EventRow).where(col(EventRow.seq) > after).order_by(col(EventRow.seq)).limit(limit)
-    rows = list(session.exec(query))
-    told = [(str(row.request_id), event, row.at) for row in rows if (event := _counted(row)) is not None]
-    return (rows[-1].seq if rows else after), told
+    columns = (EventRow.seq, EventRow.request_id, EventRow.kind, EventRow.body, EventRow.at)
+    query = select(*map(col, columns)).where(col(EventRow.seq) > after).order_by(col(EventRow.seq))
+    rows: list[tuple[Any, ...]] = [tuple(row) for row in connection.execute(query.limit(limit))]
+    told = [
+        (request_id, event, at)
+        for _, request_id, kind, body, at in rows
+        if request_id is not None and (event := _counted(kind, body)) is not None
+    ]
+    return (rows[-1][0] if rows else after), told
 
 
-def _counted(row: EventRow) -> Event | BatchAttemptRefused | None:
-    if row.request_id is None:
-        return None
-    if not is_of_batch(row.kind):
-        return load_event(row.body)
-    event = load_batch_event(row.body)
+def _counted(kind: str, body: str) -> Event | BatchAttemptRefused | None:
+    if not is_of_batch(kind):
+        return load_event(body)
+    event = load_batch_event(body)
     return event if isinstance(event, BatchAttemptRefused) else None
 
 

@@ -2,67 +2,67 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, update
+from sqlmodel import col, select
 
 from bot.model import Pause
 from bot.store.tables import PauseRow
+from bot.store.transaction import Transaction, Upsert, upsert
+
+_PAUSE = (PauseRow.provider, PauseRow.by, PauseRow.reason, PauseRow.since)
+_PAUSED = select(*map(col, _PAUSE)).where(col(PauseRow.since).is_not(None)).order_by(col(PauseRow.provider))
+_STOPPING = _PAUSED.where(col(PauseRow.provider).in_(bindparam("names", expanding=True)))
+_UNKNOWNS = select(PauseRow.unknowns).where(col(PauseRow.provider) == bindparam("name"))
+_KNOWN = (
+    update(PauseRow)
+    .where(col(PauseRow.provider) == bindparam("name"), col(PauseRow.unknowns) > 0)
+    .values(unknowns=0)
+)
+_NOTHING = {"since": None, "by": "", "reason": "", "unknowns": 0}
+_PAUSE_IT, _END_IT, _COUNT = (
+    upsert(PauseRow, key=("provider",), changes=changes)
+    for changes in (("since", "by", "reason"), tuple(_NOTHING), ("unknowns",))
+)
 
 
-class Pauses:
+class Pauses(Transaction):
     """Rows are made when they are needed first: writing transactions come one after the other."""
-
-    def __init__(self, session: Session, now: datetime) -> None:
-        self._session = session
-        self._now = now
 
     def all(self) -> list[Pause]:
         """Whatever is paused now; that of everything comes first."""
-        query = select(PauseRow).where(col(PauseRow.since).is_not(None)).order_by(PauseRow.provider)
-        return [pause for row in self._session.exec(query) if (pause := _pause(row))]
+        return [Pause(*row) for row in self._ask(_PAUSED)]
 
     def of(self, provider: str) -> Pause | None:
         """The pause of exactly this; an empty name stands for everything."""
-        row = self._session.get(PauseRow, provider)
-        return None if row is None else _pause(row)
+        return self._first([provider])
 
     def stopping(self, provider: str) -> Pause | None:
         """Why nothing may be sent to this provider: its own pause, or that of everything."""
-        return self.of("") or self.of(provider)
+        return self._first(["", provider])
 
     def begin(self, provider: str, by: str, reason: str) -> Pause:
-        row = self._row(provider)
-        row.since, row.by, row.reason = self._now, by, reason
-        self._session.flush()
-        return Pause(provider, by, reason, self._now)
+        self._set(_PAUSE_IT, provider, since=self.now, by=by, reason=reason)
+        return Pause(provider, by, reason, self.now)
 
     def end(self, provider: str) -> None:
         """The next unknown outcome is the first one again."""
-        row = self._row(provider)
-        row.since, row.by, row.reason, row.unknowns = None, "", "", 0
-        self._session.flush()
+        self._set(_END_IT, provider)
 
     def count_unknown(self, provider: str) -> int:
         """One more outcome of this provider is unknown; how many in a row that makes."""
-        row = self._row(provider)
-        row.unknowns += 1
-        self._session.flush()
-        return row.unknowns
+        unknowns = (self._ask(_UNKNOWNS, name=provider).scalar() or 0) + 1
+        self._set(_COUNT, provider, unknowns=unknowns)
+        return unknowns
 
     def count_known(self, provider: str) -> None:
-        row = self._session.get(PauseRow, provider)
-        if row is not None and row.unknowns:
-            row.unknowns = 0
-            self._session.flush()
+        self._change(_KNOWN, name=provider)
 
-    def _row(self, provider: str) -> PauseRow:
-        row = self._session.get(PauseRow, provider)
-        if row is None:
-            row = PauseRow(provider=provider)
-            self._session.add(row)
-        return row
+    def _first(self, names: Sequence[str]) -> Pause | None:
+        row = self._ask(_STOPPING, names=names).first()
+        return None if row is None else Pause(*row)
 
-
-def _pause(row: PauseRow) -> Pause | None:
-    return None if row.since is None else Pause(row.provider, row.by, row.reason, row.since)
+    def _set(self, statement: Upsert, provider: str, **values: Any) -> None:
+        self._upsert(statement, {"provider": provider} | _NOTHING | values)

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlmodel import Session
 
 from bot.errors import Conflict, StorageError
 from bot.logs import get_logger
 from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
 from bot.store.several import Unit
+from bot.store.transaction import News
 
 log = get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Store:
         self._is_refused = False
         """The last transaction that should have been written could not be."""
         self._after_commit: list[Callable[[], None]] = []
-        self._after_news: list[Callable[[], None]] = []
+        self._after_news: list[Callable[[News], None]] = []
 
     @property
     def is_shared(self) -> bool:
@@ -47,10 +47,10 @@ class Store:
         """Call `wake` in the event loop after each transaction that was written."""
         self._after_commit.append(wake)
 
-    def on_news(self, wake: Callable[[], None]) -> None:
-        """The same, but only where work became due or a message is owed: most transactions only note that
-        something is done, and looking for more after each of those is a fifth of the bot's work."""
-        self._after_news.append(wake)
+    def on_news(self, tell: Callable[[News], None]) -> None:
+        """The same, but only where work became due or a message is owed, and with what that is: most
+        transactions only note that something is done."""
+        self._after_news.append(tell)
 
     async def write(self, work: Callable[[Unit], T]) -> T:
         """Run `work` in one transaction and return when it is durable.
@@ -76,10 +76,12 @@ class Store:
             _log(request_id, event)
         if self._is_untidy:
             self._write_thread.submit(self._tidy)  # behind the answer, before the next write
-        # A unit that ran twice may have been committed the first time, and find nothing new the second.
-        has_news = any(unit.has_news for unit in units)
-        for wake in (*self._after_commit, *(self._after_news if has_news else ())):
+        for wake in self._after_commit:
             wake()
+        # A unit that ran twice may have been committed the first time, and find nothing new the second.
+        for news in filter(None, (unit.news for unit in units)):
+            for tell in self._after_news:
+                tell(news)
         return result
 
     async def read(self, work: Callable[[Unit], T]) -> T:
@@ -130,21 +132,20 @@ class Store:
 
     def _write_once(self, work: Callable[[Unit], T], units: list[Unit]) -> T:
         """Adds the unit to `units` before it begins: the last one there is the one that was committed."""
-        with Session(self._database.writer, expire_on_commit=False) as session, session.begin():
-            connection = session.connection()
+        with self._database.writer.connect() as connection, connection.begin():
             now = self._database.begin(connection)
-            unit = Unit(session, self._time(now))
+            unit = Unit(connection, self._time(now))
             units.append(unit)
             result = work(unit)
-            if unit.has_news:
+            if unit.news:
                 self._database.tell(connection)
         self._is_untidy = self._is_untidy or unit.wiped
         return result
 
     def _read_once(self, work: Callable[[Unit], T]) -> T:
-        with Session(self._database.reader, expire_on_commit=False) as session, session.begin():
-            now = self._database.time(session.connection())
-            return work(Unit(session, self._time(now)))
+        with self._database.reader.connect() as connection, connection.begin():
+            now = self._database.time(connection)
+            return work(Unit(connection, self._time(now)))
 
     def _time(self, of_database: datetime | None) -> datetime:
         if self._clock is not None:

@@ -192,9 +192,3 @@ class MessageRow(Table, table=True):
     delivered: bool = False
     tries: int = 0
     problem: str = ""
-
-    @property
-    def mark(self) -> str:
-        """What it carries in its metadata: the same at each try, and not that of a message in another
-        database."""
-        return f"{self.id}-{self.created_at.timestamp():.6f}"

@@ -15,7 +15,7 @@ from bot.model import Approved, Denied, Event, OrderRead, Person, QuorumReached,
 from bot.outbox import Outbox, Retry
 from bot.slack import Slack
 from bot.store import Store, Unit
-from bot.store.tables import MessageRow
+from bot.store.messages import OwedMessage
 from sandbox.slack.example import TEAM
 from sandbox.slack.model import Message
 from sandbox.slack.server import SlackServer
@@ -50,8 +50,8 @@ class Office:
     def new_outbox(self, pace: Pace | None = None) -> Outbox:
         """As after a restart: whatever was only remembered is forgotten."""
         pace = pace or NoPace()
-        self.outbox = Outbox(self.store, self.slack, {"digicert": FACTS}, RETRY, pace, self.clock)
-        self.store.on_commit(self.outbox.wake)
+        outbox = self.outbox = Outbox(self.store, self.slack, {"digicert": FACTS}, RETRY, pace, self.clock)
+        self.store.on_news(lambda news: outbox.wake_for(news.owed_in))
         return self.outbox
 
     @asynccontextmanager
@@ -160,7 +160,7 @@ class Office:
     async def delivered(self, within: float = 10) -> None:
         await self.until(lambda unit: unit.owed() == [], within)
 
-    async def waiting(self) -> list[MessageRow]:
+    async def waiting(self) -> list[OwedMessage]:
         return await self.store.read(lambda unit: unit.owed())
 
     @property

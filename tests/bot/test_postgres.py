@@ -58,7 +58,7 @@ def requested(reason: str = "twice") -> Requested:
 
 
 def setting(unit: Unit, name: str) -> object:
-    return unit._session.connection().exec_driver_sql(f"SHOW {name}").scalar()
+    return unit._connection.exec_driver_sql(f"SHOW {name}").scalar()
 
 
 # --- connections that break ---------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def note(unit: Unit) -> None:
 
 def test_every_connection_is_durable(store: Store) -> None:
     def pragmas(unit: Unit) -> list[object]:
-        connection = unit._session.connection()
+        connection = unit._connection
         names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 

@@ -32,7 +32,8 @@ from bot.model import (
 )
 from bot.store import Store, Unit, postgres, sqlite
 from bot.store.chain import Head
-from bot.store.tables import ActionRow
+from bot.store.transaction import News
+from bot.store.work import Claimed
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order
 from tests.bot.stores import Clock, opened
 from tests.past_the_bot import change, dumped, held, rows
@@ -167,16 +168,26 @@ def test_an_exception_inside_of_a_unit_leaves_nothing(store: Store, database: st
 
 
 async def test_those_who_work_are_woken_only_when_there_is_something_to_do(store: Store) -> None:
-    woken: list[int] = []
-    store.on_news(lambda: woken.append(1))
+    told: list[News] = []
+    store.on_news(told.append)
     await store.write(lambda unit: unit.note("started", {}))
-    assert woken == []
-    await store.write(lambda unit: unit.schedule("check", "r1", "digicert", NOW))
-    assert woken == [1]
-    await store.write(lambda unit: unit.owe("r1", "card", request_id="r1", target=CHANNEL))
-    assert woken == [1, 1]
+    assert told == []
+
+    def plan(unit: Unit) -> None:
+        for minutes, kind in enumerate(("check", "warn", "expire"), 1):
+            unit.schedule(kind, "r1", "digicert", NOW + minutes * MINUTE)
+
+    await store.write(plan)
+    assert told.pop() == News(MINUTE, frozenset())
+
+    def owe(unit: Unit) -> None:
+        for lane in ("r1", "r2", "r1"):
+            unit.owe(lane, "card", request_id=lane, target=CHANNEL)
+
+    await store.write(owe)
+    assert told.pop() == News(None, frozenset({"r1", "r2"}))
     await store.write(lambda unit: unit.delivered(1))
-    assert woken == [1, 1]
+    assert told == []
 
 
 async def test_those_who_wait_are_woken_after_a_commit_and_not_after_a_failure(store: Store) -> None:
@@ -251,14 +262,13 @@ def until_due(store: Store) -> timedelta | None:
     return store.read_now(lambda unit: unit.until_due())
 
 
-def claim(store: Store, token: str = "mine", full: Sequence[str] = ()) -> ActionRow | None:
+def claim(store: Store, token: str = "mine", full: Sequence[str] = ()) -> Claimed | None:
     return store.write_now(lambda unit: unit.claim(token, LEASE, full))
 
 
 def claimed(store: Store, token: str = "mine") -> int:
     row = claim(store, token)
     assert row is not None
-    assert row.id is not None
     return row.id
 
 
@@ -271,14 +281,18 @@ def test_due_work_is_claimed_once_and_work_of_the_future_not_at_all(store: Store
     assert claim(store, "another") is None
 
 
-def test_a_claim_whose_commit_was_not_heard_of_is_returned_again(store: Store) -> None:
-    schedule(store)
-    schedule(store, "expire")
-    action = claimed(store, "mine")
-    schedule(store, "check", due=-2 * MINUTE)
-    assert claimed(store, "mine") == action
-    store.write_now(lambda unit: unit.finish(action, "mine"))
-    assert claimed(store, "mine") != action
+def test_claims_whose_commit_was_not_heard_of_are_found_by_their_token(store: Store) -> None:
+    for kind in ("cancel", "expire", "check"):
+        schedule(store, kind)
+    mine = [claimed(store, "mine"), claimed(store, "mine")]
+    claimed(store, "another")
+
+    def held() -> list[int]:
+        return [each.id for each in store.read_now(lambda unit: unit.held("mine"))]
+
+    assert held() == mine
+    store.write_now(lambda unit: unit.finish(mine[0], "mine"))
+    assert held() == mine[1:]
 
 
 def test_of_many_who_claim_at_once_one_gets_it(database: str, clock: Clock, store: Store) -> None:

@@ -112,7 +112,7 @@ def what_is_stored(folder: Path) -> str:
 
 
 def _read_all(unit: Unit) -> str:
-    driver = unit._session.connection().connection.dbapi_connection
+    driver = unit._connection.connection.dbapi_connection
     assert driver is not None
     try:
         (integrity,) = driver.execute("PRAGMA integrity_check").fetchone()

@@ -83,7 +83,7 @@ def steps_in(unit: Unit) -> list[int]:
     unit.verify(Head())
     for request in unit.requests():
         unit.prove(request)
-    driver: Any = unit._session.connection().connection.dbapi_connection
+    driver: Any = unit._connection.connection.dbapi_connection
     rows = driver.execute("SELECT body FROM event WHERE kind = 'step' ORDER BY seq")
     return [json.loads(body)["number"] for (body,) in rows]
 

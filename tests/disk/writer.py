@@ -77,8 +77,7 @@ class Told:
 
         def watched(unit: Unit) -> Any:
             result = work(unit)
-            unit._session.flush()
-            driver = unit._session.connection().connection.dbapi_connection
+            driver = unit._connection.connection.dbapi_connection
             self._say(f"try {number} {contents(driver)} {name}")
             return result
 

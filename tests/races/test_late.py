@@ -13,7 +13,7 @@ import pytest
 
 from bot.app import Bot, Roles
 from bot.model import Answered, Interrupted, Permitted
-from bot.store.unit import NAME_LENGTH
+from bot.store.work import NAME_LENGTH
 from providers import ADAPTERS
 from providers.contract import Attempt, Outcome
 from providers.digicert import DigiCert

@@ -5,16 +5,13 @@ from __future__ import annotations
 import random
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
 from bot import delivery, outbox, supervise, witness, worker
 from bot.errors import StorageError
-from bot.store import Unit
-from bot.store.tables import MessageRow
 from providers import fence
 from tests.simulation.database import Database
 from tests.simulation.schedule import Schedule
@@ -69,35 +66,7 @@ def only_chance_is_the_seed(world: World) -> Iterator[None]:
         )
         patches.enter_context(patch.object(random, "uniform", lambda a, b: dice.between("uniform", a, b)))
         patches.enter_context(patch.object(fence, "elapsed", world.elapsed))
-        patches.enter_context(patch.object(Unit, "until_due", _until_due(world)))
-        patches.enter_context(patch.object(Unit, "owed", _owed(world)))
         yield
-
-
-def _until_due(world: World) -> Callable[[Unit, Sequence[int]], timedelta | None]:
-    """Half of all that is read is this, most often when nothing was written since; that takes its time."""
-    really = Unit.until_due
-
-    def until_due(unit: Unit, running: Sequence[int] = ()) -> timedelta | None:
-        if running not in world.remembered:
-            wait = really(unit, running)
-            world.remembered[running] = None if wait is None else unit.now + wait
-        due: datetime | None = world.remembered[running]
-        return None if due is None else due - unit.now
-
-    return until_due
-
-
-def _owed(world: World) -> Callable[[Unit], list[MessageRow]]:
-    really = Unit.owed
-
-    def owed(unit: Unit) -> list[MessageRow]:
-        if "owed" not in world.remembered:
-            world.remembered["owed"] = really(unit)
-        found: list[MessageRow] = world.remembered["owed"]
-        return found
-
-    return owed
 
 
 def play(schedule: Schedule, database: Database) -> World:

@@ -16,6 +16,7 @@ from bot.errors import StorageError
 from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.slack import SlackProblem
 from bot.store import Store, Unit
+from bot.store.transaction import News
 from bot.supervise import Supervisor
 from bot.witness import Witness
 from bot.worker import Deadlines, Worker
@@ -120,7 +121,7 @@ class Process(Owner):
             world.elapsed,
             self.tie.name if self.tie else "",
         )
-        self.store.on_commit(self._wake)
+        self.store.on_news(self._tell)
         self.supervisor.keep_running("worker", self.worker.run)
         if self.tie is not None:
             self.ties.keep_running("database link", self.tie.run)
@@ -135,6 +136,13 @@ class Process(Owner):
             self.supervisor.keep_running("outbox", lambda: tie.while_delivering(outbox.run))
         else:
             self.supervisor.keep_running("outbox", outbox.run)
+
+    def _tell(self, news: News) -> None:
+        """As in `bot.app`; unless this schedule wakes everybody after every commit."""
+        if news.due_in is not None:
+            self.worker.wake_in(news.due_in)
+        if self.outbox is not None:
+            self.outbox.wake_for(news.owed_in)
 
     def _wake(self) -> None:
         self.worker.wake()
@@ -184,14 +192,14 @@ class ProcessStore(Store):
     def __init__(self, process: Process) -> None:
         self._process = process
         self._world = process.world
-        self._wakes: list[Callable[[], None]] = []
+        self._tells: list[Callable[[News], None]] = []
 
     @property
     def is_shared(self) -> bool:
         return self._world.schedule.shared
 
-    def on_commit(self, wake: Callable[[], None]) -> None:
-        self._wakes.append(wake)
+    def on_news(self, tell: Callable[[News], None]) -> None:
+        self._tells.append(tell)
 
     async def read(self, work: Callable[[Unit], T]) -> T:
         await self._reach(Effect.READ)
@@ -202,12 +210,11 @@ class ProcessStore(Store):
         trouble = self._trouble()
         if trouble == "refused":
             raise StorageError("The disk is full.")
-        has_news = False
+        heard: list[News] = []
 
         def told(unit: Unit) -> T:
-            nonlocal has_news
             result = work(unit)
-            has_news = has_news or unit.has_news
+            heard.extend(filter(None, [unit.news]))
             return result
 
         if trouble == "done twice":
@@ -216,14 +223,16 @@ class ProcessStore(Store):
             self._world.checks.after_commit(self._process)
         result = self._world.write(told)
         self._world.checks.after_commit(self._process)
-        if has_news:
+        if heard:
             self._world.board.tell(self._process)
         await self._process.at(Effect.WRITTEN)
         if trouble == "not told":
             raise StorageError("The connection was lost.")
-        if has_news or self._world.schedule.wakeful:
-            for wake in self._wakes:
-                wake()
+        if self._world.schedule.wakeful:
+            self._process._wake()
+        for news in heard:
+            for tell in self._tells:
+                tell(news)
         return result
 
     async def _reach(self, effect: Effect) -> None:

@@ -16,7 +16,7 @@ from bot import agenda, model, rules
 from bot.model import Command, Event, FollowedUp, RecordAnswer, Request, State
 from bot.outbox import Outbox
 from bot.store import Unit
-from bot.store.tables import MessageRow
+from bot.store.messages import OwedMessage
 from bot.worker import Held, Worker
 from bot.workflow import Click, Workflow
 from providers import fence
@@ -128,8 +128,8 @@ def votes_that_overwrite_each_other() -> Any:
 def delivered_before_it_is_sent() -> Any:
     deliver = Outbox._deliver
 
-    async def careless(self: Outbox, message: MessageRow) -> None:
-        await self._store.write(lambda unit: unit.delivered(message.id or 0))
+    async def careless(self: Outbox, message: OwedMessage) -> None:
+        await self._store.write(lambda unit: unit.delivered(message.id))
         await deliver(self, message)
 
     return patch.object(Outbox, "_deliver", careless)
@@ -144,8 +144,7 @@ def forgets_what_was_under_way() -> Any:
 
 def work_that_nobody_hears_of() -> Any:
     """What was saved wakes nobody."""
-    never = property(lambda _: False, lambda _unit, _news: None)
-    return patch.object(Unit, "has_news", never, create=True)
+    return patch.object(Unit, "news", None)
 
 
 def unknown_is_told_as_failed() -> Any:

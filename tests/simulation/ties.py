@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bot.errors import StorageError
 from bot.store.link import GONE_AFTER, LOOK_EVERY, SILENCE, Link
-from bot.store.unit import NAME_LENGTH
+from bot.store.work import NAME_LENGTH
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process

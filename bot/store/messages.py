@@ -1,0 +1,147 @@
+"""The Slack messages that are owed, where the cards are, and who looks at the App Home."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, insert, update
+from sqlmodel import col, select
+
+from bot.model import Person
+from bot.store.tables import CardRow, HomeRow, MessageRow
+from bot.store.transaction import Transaction, upsert
+
+
+@dataclass(frozen=True, slots=True)
+class OwedMessage:
+    """A message that Slack has not taken yet."""
+
+    id: int
+    lane: str
+    kind: str
+    request_id: str | None
+    target: str
+    body: str
+    due: datetime
+    created_at: datetime
+    tries: int
+    problem: str
+    """Why Slack did not take it the last time."""
+
+    @property
+    def mark(self) -> str:
+        return mark(self.id, self.created_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a card is in Slack."""
+
+    channel: str
+    ts: str
+
+
+def mark(message_id: int, created_at: datetime) -> str:
+    """What a message carries in its metadata: the same at each try, and not that of a message in another
+    database."""
+    return f"{message_id}-{created_at.timestamp():.6f}"
+
+
+_OWED = (
+    MessageRow.id,
+    MessageRow.lane,
+    MessageRow.kind,
+    MessageRow.request_id,
+    MessageRow.target,
+    MessageRow.body,
+    MessageRow.due,
+    MessageRow.created_at,
+    MessageRow.tries,
+    MessageRow.problem,
+)
+_UNDELIVERED = ~col(MessageRow.delivered)
+_IN_LANE = col(MessageRow.lane) == bindparam("where")
+_THIS = col(MessageRow.id) == bindparam("message")
+_UP_TO_THIS = col(MessageRow.id) <= bindparam("message")
+_IS_CARD = col(MessageRow.kind) == "card"
+_MESSAGES = select(*map(col, _OWED)).order_by(col(MessageRow.id))
+_FIRST = select(func.min(MessageRow.id)).where(_UNDELIVERED).group_by(col(MessageRow.lane))
+
+_OWE = insert(MessageRow)
+_FIRST_OWED = _MESSAGES.where(col(MessageRow.id).in_(_FIRST))
+_FIRST_IN = _FIRST.where(col(MessageRow.lane).in_(bindparam("lanes", expanding=True)))
+_FIRST_OWED_IN = (
+    select(*map(col, _OWED)).where(col(MessageRow.id).in_(_FIRST_IN)).order_by(col(MessageRow.id))
+)
+_DELIVERED = update(MessageRow).where(_THIS).values(delivered=True, problem="")
+_COVERED = update(MessageRow).where(_IN_LANE, _IS_CARD, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
+_PAINTED = update(MessageRow).where(_IN_LANE, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
+_LAST_CARD = select(func.max(MessageRow.id)).where(_IN_LANE, _IS_CARD)
+_LAST = select(func.max(MessageRow.id)).where(_IN_LANE)
+_POSTPONE = (
+    update(MessageRow)
+    .where(_THIS)
+    .values(due=bindparam("again"), tries=MessageRow.tries + 1, problem=bindparam("why"))
+)
+_CARD = select(CardRow.channel, CardRow.ts).where(col(CardRow.request_id) == bindparam("request"))
+_SET_CARD = upsert(CardRow, key=("request_id",), changes=("channel", "ts"))
+_OPEN_HOME = upsert(HomeRow, key=("person",), changes=("opened_at",))
+_WATCHERS = (
+    select(HomeRow.person)
+    .where(col(HomeRow.opened_at) >= bindparam("since"))
+    .order_by(col(HomeRow.opened_at).desc())
+    .limit(bindparam("most"))
+)
+
+
+class OwedMessages(Transaction):
+    def owe(self, lane: str, kind: str, *, request_id: str | None, target: str, body: str = "") -> None:
+        at_once = {"due": self.now, "created_at": self.now, "delivered": False, "tries": 0, "problem": ""}
+        what = {"lane": lane, "kind": kind, "request_id": request_id, "target": target, "body": body}
+        self._change_all(_OWE, [what | at_once])
+        self._owed_in.add(lane)
+
+    def owed(self) -> list[OwedMessage]:
+        """The first undelivered message of each lane, the oldest first."""
+        return [OwedMessage(*row) for row in self._ask(_FIRST_OWED)]
+
+    def owed_in(self, lanes: Collection[str]) -> list[OwedMessage]:
+        """The same of these lanes only."""
+        return [OwedMessage(*row) for row in self._ask(_FIRST_OWED_IN, lanes=list(lanes))]
+
+    def delivered(self, message_id: int) -> None:
+        self._change(_DELIVERED, message=message_id)
+
+    def covered(self, request_id: str, last_id: int) -> None:
+        """A card rendered now shows everything up to `last_id`: older paintings are not owed any more."""
+        self._change(_COVERED, where=request_id, message=last_id)
+
+    def last_owed_card(self, request_id: str) -> int:
+        return self._ask(_LAST_CARD, where=request_id).scalar() or 0
+
+    def postpone(self, message_id: int, due: datetime, problem: str) -> None:
+        self._change(_POSTPONE, message=message_id, again=due, why=problem)
+
+    def painted(self, lane: str, last_id: int) -> None:
+        """An App Home painted now shows everything up to `last_id`."""
+        self._change(_PAINTED, where=lane, message=last_id)
+
+    def last_owed_in(self, lane: str) -> int:
+        return self._ask(_LAST, where=lane).scalar() or 0
+
+    def home_opened(self, person: str) -> None:
+        self._upsert(_OPEN_HOME, {"person": person, "opened_at": self.now})
+
+    def home_watchers(self, since: datetime, limit: int) -> list[Person]:
+        """Who opened their App Home since then, the latest first."""
+        people = self._ask(_WATCHERS, since=since, most=limit).scalars()
+        return [Person(*person.split("/", 1)) for person in people]
+
+    def card(self, request_id: str) -> Place | None:
+        row = self._ask(_CARD, request=request_id).first()
+        return None if row is None else Place(*row)
+
+    def set_card(self, request_id: str, channel: str, ts: str) -> None:
+        self._upsert(_SET_CARD, {"request_id": request_id, "channel": channel, "ts": ts})

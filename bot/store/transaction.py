@@ -1,0 +1,78 @@
+"""What every part of a unit stands on: one connection, one time, and what others have to know afterwards.
+
+Statements that are run again and again are built once, beside the class that runs them: building one
+costs more than SQLite takes to carry it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import SQLModel
+
+from bot.model import Event
+
+Values = Mapping[str, Any]
+Rows = CursorResult[*tuple[Any, ...]]
+Upsert = Mapping[str, Executable]
+"""The statement for each database."""
+
+
+def upsert(table: type[SQLModel], key: Sequence[str], changes: Sequence[str]) -> Upsert:
+    """Insert a row, or change these columns of the one that has this key."""
+    statements = {}
+    for dialect, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert)):
+        row = insert(table)
+        new = {name: row.excluded[name] for name in changes}
+        statements[dialect] = row.on_conflict_do_update(index_elements=list(key), set_=new)
+    return statements
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a transaction left to be done by others."""
+
+    due_in: timedelta | None
+    """How soon the first of the work is due that was put on the agenda; None when there was none."""
+    owed_in: frozenset[str]
+    """The lanes in which a message is owed that was not before."""
+
+
+class Transaction:
+    def __init__(self, connection: Connection, now: datetime) -> None:
+        self._connection = connection
+        self.now = now
+        """One time for everything in the transaction."""
+        self._due_in: timedelta | None = None
+        self._owed_in: set[str] = set()
+        self.saved: list[tuple[str | None, Event | str]] = []
+        """What was added to the history: the events of requests, and the kinds of notes."""
+        self.wiped = False
+        """A reference was deleted: its bytes must not stay in the write-ahead log."""
+
+    @property
+    def news(self) -> News | None:
+        """For whoever does the work and delivers the messages; None when there is nothing new for them."""
+        if self._due_in is None and not self._owed_in:
+            return None
+        return News(self._due_in, frozenset(self._owed_in))
+
+    def _ask(self, query: Executable, **values: Any) -> Rows:
+        return self._connection.execute(query, values)
+
+    def _change(self, statement: Executable, **values: Any) -> int:
+        """Returns how many rows were changed."""
+        return self._connection.execute(statement, values).rowcount
+
+    def _change_all(self, statement: Executable, rows: Sequence[Values]) -> int:
+        """The same once for each of `rows`."""
+        return self._connection.execute(statement, rows).rowcount if rows else 0
+
+    def _upsert(self, statement: Upsert, *rows: Values) -> None:
+        self._change_all(statement[self._connection.dialect.name], rows)

@@ -1,0 +1,127 @@
+"""The work that is due: who may take it, who holds it, and when there is more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, func, update
+from sqlmodel import col, select
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+from bot.store.tables import ActionRow
+from bot.store.transaction import Transaction, upsert
+
+NAME_LENGTH = 8
+"""Of a worker's name, which its tokens begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Work that somebody holds."""
+
+    id: int
+    kind: str
+    key: str
+    lane: str
+    runs: int
+    token: str
+
+
+_CLAIMED = (ActionRow.id, ActionRow.kind, ActionRow.key, ActionRow.lane, ActionRow.runs, ActionRow.token)
+_UNDONE = ~col(ActionRow.done)
+_IS_FREE = col(ActionRow.token).is_(None) | (col(ActionRow.lease) < bindparam("now"))
+_IS_NOT_RUNNING = col(ActionRow.id).not_in(bindparam("running", expanding=True))
+
+_SCHEDULE = upsert(ActionRow, key=("kind", "key"), changes=("lane", "due", "done", "runs", "token", "lease"))
+_HELD = select(*map(col, _CLAIMED)).where(_UNDONE, col(ActionRow.token) == bindparam("by"))
+_HAS_ROOM = col(ActionRow.lane).not_in(bindparam("full", expanding=True))
+
+_FIRST_DUE = (
+    select(ActionRow.id)
+    .where(_UNDONE, col(ActionRow.due) <= bindparam("now"), _IS_FREE, _IS_NOT_RUNNING, _HAS_ROOM)
+    .order_by(col(ActionRow.due), col(ActionRow.id))
+    .limit(1)
+)
+_CLAIM = (
+    update(ActionRow)
+    .where(col(ActionRow.id).in_(_FIRST_DUE.scalar_subquery()))
+    .values(token=bindparam("by"), lease=bindparam("until"), runs=ActionRow.runs + 1)
+    .returning(*map(col, _CLAIMED))
+)
+_MINE = (col(ActionRow.id) == bindparam("action")) & (col(ActionRow.token) == bindparam("by"))
+_FINISH = update(ActionRow).where(_MINE).values(done=True, token=None, lease=None)
+_PUT_BACK = update(ActionRow).where(_MINE).values(due=bindparam("again"), token=None, lease=None)
+_FREE_ALL = update(ActionRow).where(col(ActionRow.token).is_not(None)).values(token=None, lease=None)
+_CLAIMABLE = func.coalesce(col(ActionRow.lease), col(ActionRow.due), type_=UTCDateTime())
+_NEXT = select(_CLAIMABLE).where(_UNDONE, _IS_NOT_RUNNING, _HAS_ROOM).order_by(_CLAIMABLE).limit(1)
+
+
+class DueWork(Transaction):
+    def schedule(self, kind: str, key: str, lane: str, due: datetime) -> None:
+        """Make work due. Rescheduling takes it away from whoever holds it now: their `finish` and
+        `put_back` find nothing, and the new due time stands."""
+        self.schedule_all([(kind, key, lane, due)])
+
+    def schedule_all(self, work: Sequence[tuple[str, str, str, datetime]]) -> None:
+        """`schedule` for many: kind, key, lane and due time of each."""
+        anew = {"done": False, "runs": 0, "token": None, "lease": None}
+        rows = [{"kind": kind, "key": key, "lane": lane, "due": due} | anew for kind, key, lane, due in work]
+        self._upsert(_SCHEDULE, *rows)
+        for *_, due in work:
+            self._is_due(due - self.now)
+
+    def held(self, token: str) -> list[Claimed]:
+        """What `token` has claimed, and not given back."""
+        return [Claimed(*row) for row in self._ask(_HELD, by=token)]
+
+    def claim(
+        self, token: str, lease: timedelta, full: Sequence[str], running: Sequence[int] = ()
+    ) -> Claimed | None:
+        """Take one due action, leaving out the lanes in `full` and the actions whose task is `running`
+        in this process: a step of the clock may end their lease, but not the task. None when there
+        is none."""
+        until = self.now + lease
+        row = self._ask(_CLAIM, by=token, until=until, now=self.now, full=full, running=running).first()
+        return None if row is None else Claimed(*row)
+
+    def hasten(self, kind: str, provider: str) -> None:
+        """Whatever of this kind waits in the lanes of a provider is due now; of all, if none is named."""
+        waits = update(ActionRow).where(col(ActionRow.kind) == kind, _UNDONE)
+        if provider:
+            lane = col(ActionRow.lane)
+            waits = waits.where((lane == provider) | lane.startswith(f"{provider}/", autoescape=True))
+        self._change(waits.where(col(ActionRow.due) > self.now).values(due=self.now))
+        self._is_due(timedelta(0))
+
+    def finish(self, action_id: int, token: str) -> None:
+        self._change(_FINISH, action=action_id, by=token)
+
+    def put_back(self, action_id: int, token: str, after: timedelta) -> None:
+        self._change(_PUT_BACK, action=action_id, by=token, again=self.now + after)
+
+    def free_all_actions(self) -> None:
+        """Void every lease. Only for the sole process on a database, at its start."""
+        self._change(_FREE_ALL)
+
+    def holders(self) -> frozenset[str]:
+        """The workers that hold claims, by the `NAME_LENGTH` characters their tokens begin with."""
+        name = func.substr(col(ActionRow.token), 1, NAME_LENGTH)
+        held = select(name).where(_UNDONE, col(ActionRow.token).is_not(None))
+        return frozenset(self._ask(held.distinct()).scalars())
+
+    def free_actions_of(self, name: str) -> None:
+        """Void the leases of a worker that is gone."""
+        held = col(ActionRow.token).startswith(name, autoescape=True)
+        self._change(update(ActionRow).where(held).values(token=None, lease=None))
+        self._is_due(timedelta(0))
+
+    def until_due(self, full: Sequence[str] = (), running: Sequence[int] = ()) -> timedelta | None:
+        """How long until the next action can be claimed: at its due time, or at the end of a lease that
+        nobody gave back. Left out is what `claim` leaves out. None: there is none."""
+        due = self._ask(_NEXT, full=full, running=running).scalar()
+        return None if due is None else due - self.now
+
+    def _is_due(self, wait: timedelta) -> None:
+        self._due_in = wait if self._due_in is None else min(self._due_in, wait)
