@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -37,15 +36,14 @@ from bot.model import (
     order_key,
 )
 from bot.rules import evolve, replay
-from bot.store import chain, numbers
-from bot.store.codec import dump_event, dump_request, load_event, load_request
+from bot.store import numbers
+from bot.store.codec import dump_request, load_request
 from bot.store.messages import OwedMessages
 from bot.store.numbers import Numbers, Told
+from bot.store.past import History
 from bot.store.pauses import Pauses
-from bot.store.raw import LINK, Raw
 from bot.store.tables import (
     BatchRow,
-    EventRow,
     LineRow,
     PermitRow,
     ReferenceRow,
@@ -54,7 +52,6 @@ from bot.store.tables import (
 )
 from bot.store.work import DueWork
 
-_HASH = Raw(EventRow.hash)
 _ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
 _WITH_ITS_OWN_CARD = _ALONE | (RequestRow.state == State.NEEDS_PERSON.value)
 
@@ -71,14 +68,6 @@ _FOR = (
     .where(col(RequestRow.created_at) >= bindparam("since"))
     .order_by(col(RequestRow.created_at).desc(), col(RequestRow.id))
 )
-_HISTORY = (
-    select(EventRow.body, EventRow.at).where(col(EventRow.request_id) == _THIS).order_by(col(EventRow.seq))
-)
-_HEAD = select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).limit(1)
-_HASH_AT = select(_HASH).where(col(EventRow.seq) == bindparam("at_seq"))
-_BEGINS = select(func.min(EventRow.seq)).where(col(EventRow.request_id) == _THIS)
-_LINKS = sqlalchemy_select(*LINK).order_by(col(EventRow.seq))
-_LINKS_AFTER = _LINKS.where(col(EventRow.seq) > bindparam("after"))
 _ROW = sqlalchemy_select(*(each for each in RequestRow.__table__.c if each.name != "body")).where(  # type: ignore[attr-defined]
     col(RequestRow.id) == _THIS
 )
@@ -108,7 +97,7 @@ NOT_LOOKED_UP = ENDED | {State.NEEDS_PERSON}
 reference."""
 
 
-class RequestUnit(DueWork, OwedMessages):
+class RequestUnit(History, DueWork, OwedMessages):
     """What a transaction does about requests and their history; `Unit` in `bot/store/several.py` is all of
     it."""
 
@@ -270,43 +259,6 @@ class RequestUnit(DueWork, OwedMessages):
             case _:
                 pass
 
-    # --- the history ------------------------------------------------------------------------------
-
-    def history(self, request_id: str) -> list[tuple[Event, datetime]]:
-        return [(load_event(body), at) for body, at in self._ask(_HISTORY, request=request_id)]
-
-    def note(self, kind: str, body: dict[str, Any]) -> None:
-        """Add something to the history that belongs to no request: a start, a stop."""
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        self._link([(None, kind, text)])
-        self.saved.append((None, kind))
-
-    def notes(self, kind: str) -> list[dict[str, Any]]:
-        """What was added by `note`, the oldest first."""
-        of_none = select(EventRow.body).where(col(EventRow.request_id).is_(None), EventRow.kind == kind)
-        return [json.loads(body) for body in self._ask(of_none.order_by(col(EventRow.seq))).scalars()]
-
-    def known(self, heads: Sequence[chain.Head]) -> frozenset[chain.Head]:
-        """Those of `heads` that the history went through."""
-        there = select(EventRow.seq, EventRow.hash).where(col(EventRow.seq).in_([head.seq for head in heads]))
-        return frozenset(heads) & {chain.Head(*row) for row in self._ask(there)}
-
-    def head(self) -> chain.Head:
-        row = self._ask(_HEAD).first()
-        return chain.Head() if row is None else chain.Head(*row)
-
-    def verify(self, since: chain.Head, limit: int | None = None) -> chain.Head:
-        """Walk the chain from `since`. Raises `ChainBroken` at the first row that is wrong."""
-        # From the beginning, rows in front of the first one are wrong as well.
-        query = _LINKS
-        if since.seq:
-            if self._ask(_HASH_AT, at_seq=since.seq).scalar() != since.hash.encode():
-                raise ChainBroken(since.seq, f"event {since.seq} of the history was there before and is not")
-            query = _LINKS_AFTER.params(after=since.seq)
-        streamed = query.limit(limit).execution_options(yield_per=1000)
-        with self._ask(streamed) as rows:
-            return chain.follow(since, rows)
-
     def prove(self, request: Request) -> None:
         """Raise `ChainBroken` unless the stored request is what its history adds up to.
 
@@ -323,25 +275,6 @@ class RequestUnit(DueWork, OwedMessages):
         expected = {name: value for name, value in row_of(rebuilt).items() if name != "body"}
         if rebuilt != request or stored is None or dict(stored._mapping) != expected:
             raise ChainBroken(0, f"request {request.id} is not what its history says")
-
-    def _head_before(self, request_id: str) -> chain.Head:
-        """The link that the first event of a request follows."""
-        first = self._ask(_BEGINS, request=request_id).scalar() or 1
-        before = self._ask(_HASH_AT, at_seq=first - 1).scalar()
-        return chain.Head() if before is None else chain.Head(first - 1, before.decode(errors="replace"))
-
-    def _append(self, events: Sequence[tuple[str, Event]]) -> None:
-        self._link([(request_id, event.kind, dump_event(event)) for request_id, event in events])
-        self.saved += events
-
-    def _link(self, entries: Sequence[tuple[str | None, str, str]]) -> None:
-        """Add to the history: whom it is about, its kind and its body."""
-        head, rows = self.head(), []
-        for request_id, kind, body in entries:
-            row = chain.link(head, request_id, self.now, kind, body)
-            rows.append(row._asdict())
-            head = chain.Head(row.seq, row.hash)
-        self._change_all(insert(EventRow), rows)
 
     # --- numbers ----------------------------------------------------------------------------------
 

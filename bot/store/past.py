@@ -1,0 +1,87 @@
+"""The history inside one transaction: adding links to the chain, walking it, and reading what happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BindParameter, bindparam, func, insert
+from sqlalchemy import select as sqlalchemy_select
+from sqlmodel import col, select
+
+from bot.errors import ChainBroken
+from bot.model import Event
+from bot.store import chain
+from bot.store.codec import dump_event, load_event
+from bot.store.raw import LINK, Raw
+from bot.store.tables import EventRow
+from bot.store.transaction import Transaction
+
+_THIS: BindParameter[str] = bindparam("request")
+_HASH = Raw(EventRow.hash)
+_HISTORY = (
+    select(EventRow.body, EventRow.at).where(col(EventRow.request_id) == _THIS).order_by(col(EventRow.seq))
+)
+_HEAD = select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).limit(1)
+_HASH_AT = select(_HASH).where(col(EventRow.seq) == bindparam("at_seq"))
+_BEGINS = select(func.min(EventRow.seq)).where(col(EventRow.request_id) == _THIS)
+_LINKS = sqlalchemy_select(*LINK).order_by(col(EventRow.seq))
+_LINKS_AFTER = _LINKS.where(col(EventRow.seq) > bindparam("after"))
+
+
+class History(Transaction):
+    def history(self, request_id: str) -> list[tuple[Event, datetime]]:
+        return [(load_event(body), at) for body, at in self._ask(_HISTORY, request=request_id)]
+
+    def note(self, kind: str, body: dict[str, Any]) -> None:
+        """Add something to the history that belongs to no request: a start, a stop."""
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        self._link([(None, kind, text)])
+        self.saved.append((None, kind))
+
+    def notes(self, kind: str) -> list[dict[str, Any]]:
+        """What was added by `note`, the oldest first."""
+        of_none = select(EventRow.body).where(col(EventRow.request_id).is_(None), EventRow.kind == kind)
+        return [json.loads(body) for body in self._ask(of_none.order_by(col(EventRow.seq))).scalars()]
+
+    def known(self, heads: Sequence[chain.Head]) -> frozenset[chain.Head]:
+        """Those of `heads` that the history went through."""
+        there = select(EventRow.seq, EventRow.hash).where(col(EventRow.seq).in_([head.seq for head in heads]))
+        return frozenset(heads) & {chain.Head(*row) for row in self._ask(there)}
+
+    def head(self) -> chain.Head:
+        row = self._ask(_HEAD).first()
+        return chain.Head() if row is None else chain.Head(*row)
+
+    def verify(self, since: chain.Head, limit: int | None = None) -> chain.Head:
+        """Walk the chain from `since`. Raises `ChainBroken` at the first row that is wrong."""
+        # From the beginning, rows in front of the first one are wrong as well.
+        query = _LINKS
+        if since.seq:
+            if self._ask(_HASH_AT, at_seq=since.seq).scalar() != since.hash.encode():
+                raise ChainBroken(since.seq, f"event {since.seq} of the history was there before and is not")
+            query = _LINKS_AFTER.params(after=since.seq)
+        streamed = query.limit(limit).execution_options(yield_per=1000)
+        with self._ask(streamed) as rows:
+            return chain.follow(since, rows)
+
+    def _head_before(self, request_id: str) -> chain.Head:
+        """The link that the first event of a request follows."""
+        first = self._ask(_BEGINS, request=request_id).scalar() or 1
+        before = self._ask(_HASH_AT, at_seq=first - 1).scalar()
+        return chain.Head() if before is None else chain.Head(first - 1, before.decode(errors="replace"))
+
+    def _append(self, events: Sequence[tuple[str, Event]]) -> None:
+        self._link([(request_id, event.kind, dump_event(event)) for request_id, event in events])
+        self.saved += events
+
+    def _link(self, entries: Sequence[tuple[str | None, str, str]]) -> None:
+        """Add to the history: whom it is about, its kind and its body."""
+        head, rows = self.head(), []
+        for request_id, kind, body in entries:
+            row = chain.link(head, request_id, self.now, kind, body)
+            rows.append(row._asdict())
+            head = chain.Head(row.seq, row.hash)
+        self._change_all(insert(EventRow), rows)
