@@ -49,6 +49,10 @@ ANSWER_GRACE = 3.0
 WORK_GRACE = 16.0
 """Seconds for provider calls under way; what is not done by then is looked up after the next start."""
 DELIVERY_GRACE = 4.0
+SHORT = 0.2
+"""Seconds in which a history of some ten thousand events is verified: the start waits for so long."""
+READ_AGAIN = 5.0
+"""Seconds between two attempts to read the history in a database that is away."""
 ON_CALL_TIMEOUT = 5.0
 """Seconds for asking who is on call: people wait for it, and Slack is asked beside it."""
 
@@ -123,7 +127,7 @@ class Bot:
         self._open.push_async_callback(people.close)
         directory = Directory(people, identity.team)
         workflow = Workflow(self._store, self._accounts, self._facts, self._policy(identity), directory)
-        await self._read_history(workflow)
+        await self._begin_to_read_history(workflow)
         await self._store.write(lambda unit: unit.note("started", self._note()))
         self._open.push_async_callback(self._store.write, lambda unit: unit.note("stopped", self._note()))
         channels = [account.channel for account in self._accounts]
@@ -193,13 +197,29 @@ class Bot:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
 
+    async def _begin_to_read_history(self, workflow: Workflow) -> None:
+        """Nobody waits for a long one but what is to be executed."""
+        reading = asyncio.create_task(self._read_history(workflow), name="history")
+        self._open.push_async_callback(_give_up, reading)
+        await asyncio.wait({reading}, timeout=SHORT)
+        self._health.tell(lambda: self._is_being_verified(workflow))
+
     async def _read_history(self, workflow: Workflow) -> None:
-        try:
-            head = await workflow.verify_history()
-            log.info("history_verified", events=head.seq)
-        except ChainBroken as broken:
-            self._broken = f"the history does not verify: {broken.advice}; nothing is executed"
-            log.error("chain_broken", seq=broken.seq, advice=broken.advice)
+        began = asyncio.get_running_loop().time()
+        while True:
+            try:
+                head = await workflow.verify_history()
+                break
+            except ChainBroken as broken:
+                self._broken = workflow.unverified
+                log.error("chain_broken", seq=broken.seq, advice=broken.advice)
+                return
+            except StorageError as problem:
+                log.error("history_not_read", why=problem.advice)
+                await asyncio.sleep(READ_AGAIN)
+        log.info("history_verified", events=head.seq)
+        if asyncio.get_running_loop().time() > began + SHORT:
+            await workflow.go_on()
 
     async def _keep_fresh(self, directory: Directory) -> None:
         while True:
@@ -308,6 +328,9 @@ class Bot:
         failing = ", ".join([*self._supervisor.failing, *self._ties.failing])
         return self._starting or self._broken or (f"failing: {failing}" if failing else "")
 
+    async def _is_being_verified(self, workflow: Workflow) -> str:
+        return "" if self._broken else workflow.unverified
+
     async def _is_paused(self, workflow: Workflow) -> str:
         try:
             return await workflow.breakers.now()
@@ -322,6 +345,11 @@ class Bot:
 
     async def _is_connected(self) -> str:
         return self._socket.problem if await self._socket.is_connected() else "not connected to Slack"
+
+
+async def _give_up(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _transport(settings: Settings, wanted: str) -> str:

@@ -55,8 +55,9 @@ WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
 BREATH = timedelta(milliseconds=20)
 """Between two looks when the first left something behind that seems to be due: a clock was set back."""
-STILL_PAUSED = timedelta(seconds=15)
-"""Until a request that waits for the end of a pause is looked at again, should nobody wake us before."""
+STILL_STOPPED = timedelta(seconds=15)
+"""Until a request that waits for the end of a pause, or for the history to be verified, is looked at again,
+should nobody wake us before."""
 NEVER_CONFIRMED = "The provider did not confirm or deny the cancellation in time."
 
 
@@ -279,9 +280,9 @@ class Worker:
         except CountersignError as gone:
             await self._workflow.record(request.id, Hold(gone.advice))
             return agenda.next_look(held.runs + 2, None)
-        if paused := await self._workflow.breakers.stop(request):
-            await self._workflow.record(request.id, Hold(paused))
-            return STILL_PAUSED
+        if stopped := self._workflow.unverified or await self._workflow.breakers.stop(request):
+            await self._workflow.record(request.id, Hold(stopped))
+            return STILL_STOPPED
         began = self._elapsed()
         order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)

@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -31,6 +32,8 @@ from bot.store import disk, schema
 
 log = get_logger(__name__)
 
+SHORT = 0.25
+"""Seconds for which a database is looked through before anything else: enough for a hundred megabytes."""
 _CANNOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 
 
@@ -62,11 +65,11 @@ def _run(given: argparse.Namespace) -> int:
             if roles.worker:
                 # Two workers on one SQLite file would each take the other's unfinished work for left behind.
                 held.enter_context(schema.sole_process(settings.database_url))
-            make_ready(settings.database_url)
+            is_whole = make_ready(settings.database_url)
         bot = Bot(settings, transport=_transport(given.transport, settings), roles=roles)
         held.callback(traces.end)
         try:
-            asyncio.run(_serve(bot))
+            asyncio.run(_serve(bot, "" if is_whole else settings.database_url))
         except OSError as problem:
             if problem.errno not in _CANNOT_LISTEN:
                 raise
@@ -84,16 +87,36 @@ def _transport(wanted: str, settings: Settings) -> str:
     return wanted
 
 
-async def _serve(bot: Bot) -> None:
-    """Until SIGTERM or SIGINT. The signal may come more than once, and while the bot still starts."""
+async def _serve(bot: Bot, unseen: str) -> None:
+    """Until SIGTERM or SIGINT. The signal may come more than once, and while the bot still starts.
+
+    `unseen`: a database that was not looked through to its end. Raises `StorageError` when it is damaged.
+    """
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     _on_signals(lambda *_: loop.call_soon_threadsafe(told.set))
+    looking = asyncio.create_task(_look_through(unseen, told))
     try:
         await _run_until(told, bot)
+        told.set()
+        await looking
     finally:
         # Nothing is left to be told. Python's own answer would make a failure of the very last moment.
         _on_signals(signal.SIG_IGN)
+
+
+async def _look_through(unseen: str, told: asyncio.Event) -> None:
+    """Beside the bot, which is told to stop when something is found."""
+    try:
+        problem = await asyncio.to_thread(schema.damage, unseen, told.is_set) if unseen else None
+    except schema.Unfinished:
+        return
+    except StorageError as trouble:
+        log.error("database_not_looked_through", why=trouble.advice)
+        return
+    if problem:
+        told.set()
+        raise StorageError(problem)
 
 
 async def _run_until(told: asyncio.Event, bot: Bot) -> None:
@@ -127,12 +150,19 @@ def _upgrade(_given: argparse.Namespace) -> int:
     return OK
 
 
-def make_ready(url: str) -> None:
-    """Fill a new database; refuse one that is not what this version works with."""
+def make_ready(url: str) -> bool:
+    """Fill a new database; refuse one that is not what this version works with. Returns whether all of it
+    was looked through for damage, for which people need not wait where it is large."""
     with schema.one_at_a_time(url):
         schema.prepare(url)
         if schema.is_empty(url):
             schema.upgrade(url)
         must_be_current(url)
-        if problem := schema.damage(url):
+        until = time.monotonic() + SHORT
+        try:
+            problem = schema.damage(url, lambda: time.monotonic() > until)
+        except schema.Unfinished:
+            return False
+        if problem:
             raise StorageError(problem)
+        return True

@@ -50,7 +50,7 @@ class Postgres:
 
     def __init__(self, url: str) -> None:
         self.writer = _open(url, "READ COMMITTED")
-        self.reader = _open(url, "REPEATABLE READ")
+        self.reader = _open(url, "REPEATABLE READ", connections=2)
 
     def begin(self, connection: Connection) -> datetime:
         """The time is read when the lock is held, so that the history is in the order of its times."""
@@ -99,12 +99,12 @@ def options(url: str, ours: str) -> str:
     return " ".join(filter(None, [*([given] if isinstance(given, str) else given), ours]))
 
 
-def _open(url: str, isolation: Any) -> Engine:
+def _open(url: str, isolation: Any, connections: int = 1) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
         isolation_level=isolation,
-        pool_size=1,
+        pool_size=connections,
         max_overflow=0,
         connect_args={**LINK, "options": options(url, _LIMITS), "application_name": "countersign"},
     )

@@ -18,6 +18,8 @@ from bot.store.database import is_sqlite, said
 from bot.store.postgres import LINK
 from bot.store.sqlite import path_of, prepare_file
 
+PAGES_AT_ONCE = 100
+"""Steps of SQLite between two looks at whether a check is to go on."""
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -108,18 +110,30 @@ def problem(url: str, connect: Callable[[str], Engine] = _engine) -> str | None:
     return "The database is newer than this version of the bot. Install the newer version again."
 
 
-def damage(url: str) -> str | None:
+class Unfinished(Exception):
+    """It was told to stop before it had seen all."""
+
+
+def damage(url: str, stop: Callable[[], bool] = lambda: False) -> str | None:
     """What is wrong with the file, page by page, in a sentence; None when it is whole. Takes about a second
-    for 300 MB. Postgres looks after its own files."""
+    for 300 MB. Postgres looks after its own files.
+
+    `stop` is asked all the time; raises `Unfinished` when it says so, and `StorageError` when the file
+    cannot be read now.
+    """
     if not is_sqlite(url):
         return None
     path = path_of(url)
     try:
         with closing(sqlite3.connect(path)) as database:
+            database.set_progress_handler(stop, PAGES_AT_ONCE)
             (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+            database.set_progress_handler(None, 0)
             (page,) = database.execute("PRAGMA page_size").fetchone()
     except sqlite3.OperationalError as problem:
-        return f"{path} cannot be opened now ({problem}). Nothing was changed."
+        if problem.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise Unfinished from None
+        raise StorageError(f"{path} cannot be opened now ({problem}). Nothing was changed.") from None
     except sqlite3.DatabaseError as problem:
         found = str(problem)
     if found == "ok" and not path.with_name(f"{path.name}-wal").exists() and path.stat().st_size % page:

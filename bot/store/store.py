@@ -1,4 +1,4 @@
-"""Transactions on one database: one writer thread, one reader thread, durable before it returns."""
+"""Transactions on one database: one thread that writes, two that read, durable before it returns."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Store:
         self._database = open_database(url)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
+        self._long_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read-long")
         self._is_untidy = False
         self._is_refused = False
         """The last transaction that should have been written could not be."""
@@ -89,6 +90,11 @@ class Store:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._read_thread, self.read_now, work)
 
+    async def read_long(self, work: Callable[[Unit], T]) -> T:
+        """`read` for what takes longer than people should wait: it holds up no other reading."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._long_thread, self.read_now, work)
+
     async def check(self) -> str:
         """What is wrong with the database, or an empty string. Writes only to see whether what failed
         last works again."""
@@ -113,6 +119,7 @@ class Store:
     def close(self) -> None:
         self._write_thread.shutdown(wait=True)
         self._read_thread.shutdown(wait=True)
+        self._long_thread.shutdown(wait=True)
         self._database.writer.dispose()
         self._database.reader.dispose()
 

@@ -15,6 +15,8 @@ from tests.bot.builders import ALICE, BOB
 from tests.bot.stores import Clock, opened
 from tests.bot.test_store import MINUTE, begin, save
 
+DAY = 1440 * MINUTE
+
 ENDED_STATES = sorted(state.value for state in ENDED)
 WAITING = [State.PENDING.value, State.APPROVED.value, State.NEEDS_PERSON.value]
 HOT: dict[str, Callable[[Unit], object]] = {
@@ -26,6 +28,11 @@ HOT: dict[str, Callable[[Unit], object]] = {
     "history of somebody": lambda unit: unit.requests(states=ENDED_STATES, requester=str(ALICE)),
     "the next action": lambda unit: unit.until_due(),
     "what is owed": lambda unit: unit.owed(),
+    "what is owed in a lane": lambda unit: unit.owed_in(["r1"]),
+    "what a card covers": lambda unit: unit.last_owed_card("r1"),
+    "the numbers on the App Home": lambda unit: unit.counts(unit.now - 30 * DAY),
+    "other requests for an order": lambda unit: unit.requests_for("key", unit.now - DAY),
+    "what happened to a request": lambda unit: unit.history("r1"),
 }
 
 
@@ -45,32 +52,61 @@ def store(database: str, clock: Clock) -> Iterator[Store]:
         yield store
 
 
-def plan_of(store: Store, work: Callable[[Unit], object]) -> str:
+HOT_CHANGES: dict[str, Callable[[Unit], object]] = {
+    "claiming what is due": lambda unit: unit.claim("mine", MINUTE, ["full"], [7]),
+    "putting work away": lambda unit: unit.finish(1, "mine"),
+    "work that has to wait": lambda unit: unit.put_back(1, "mine", MINUTE),
+    "a message that Slack has taken": lambda unit: unit.delivered(1),
+    "a message that has to wait": lambda unit: unit.postpone(1, unit.now, "ratelimited"),
+    "what a card covers": lambda unit: unit.covered("r1", 1),
+    "what a Home covers": lambda unit: unit.painted("home:U1", 1),
+    "where a card is": lambda unit: unit.set_card("r1", "C1", "1.0"),
+}
+
+
+def plan_of(store: Store, work: Callable[[Unit], object], changes: bool = False) -> str:
     """How the database goes about it. Postgres would read small tables as a whole, unless told not to."""
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         asked.append((statement, parameters))
 
-    engine = store._database.reader
+    engine = store._database.writer if changes else store._database.reader
     event.listen(engine, "before_cursor_execute", note)
-    store.read_now(work)
+    (store.write_now if changes else store.read_now)(work)
     event.remove(engine, "before_cursor_execute", note)
-    queries = [each for each in asked if each[0].startswith(("SELECT request", "SELECT batch", "SELECT co"))]
-    queries += [each for each in asked if each[0].startswith("SELECT message")]
+    queries = [
+        each
+        for each in asked
+        if re.match(r"UPDATE|INSERT" if changes else r"SELECT\b.*\bFROM", each[0], re.S)
+    ]
     assert queries
     explain = "EXPLAIN " if store.is_shared else "EXPLAIN QUERY PLAN "
-    with engine.connect() as connection:
+    with engine.connect() as connection, connection.begin() as explained:
         if store.is_shared:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         rows = [row for query in queries for row in connection.exec_driver_sql(explain + query[0], query[1])]
+        explained.rollback()
     return "\n".join(str(row[-1]) for row in rows)
+
+
+def whole_tables(plan: str) -> list[str]:
+    """What of it reads a whole table or a whole index."""
+    return re.findall(r"SCAN (?:request|batch|event|action|message|card)\b(?! USING INDEX)|Seq Scan.*", plan)
 
 
 @pytest.mark.parametrize("what", HOT)
 def test_nothing_that_people_wait_for_reads_a_whole_table(store: Store, what: str) -> None:
     plan = plan_of(store, HOT[what])
-    assert re.findall(r"SCAN (?:request|batch|event|action|message)\b(?! USING)|Seq Scan.*", plan) == [], plan
+    assert whole_tables(plan) == [], plan
+
+
+@pytest.mark.parametrize("what", HOT_CHANGES)
+def test_nothing_that_is_written_for_each_request_looks_through_a_whole_table(
+    store: Store, what: str
+) -> None:
+    plan = plan_of(store, HOT_CHANGES[what], changes=True)
+    assert whole_tables(plan) == [], plan
 
 
 def test_what_has_ended_is_listed_from_all_states_the_newest_first(store: Store, clock: Clock) -> None:
