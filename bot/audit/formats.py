@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
 from urllib.parse import quote, unquote
@@ -46,19 +46,15 @@ class Format:
 # --- JSON lines -------------------------------------------------------------------------------------
 
 
-def _template(names: Iterable[str]) -> str:
-    return "{" + ",".join(f'"{name}":%s' for name in names) + "}\n"
-
-
-_LINE, _SELECTED = _template(COLUMNS), _template((*COLUMNS, SELECTION))
-
-
 def _write_json(row: Row, selection: str) -> bytes:
-    """What `json.dumps` makes of the same, cell by cell in half the time: an export is little else."""
-    cells = ["null" if text is None else quoted(text) for text in row[1:]]
-    if selection:
-        return (_SELECTED % (row.seq, *cells, quoted(selection))).encode()
-    return (_LINE % (row.seq, *cells)).encode()
+    """What `json.dumps` makes of the same, spelled out here because that is most of the work of an export."""
+    seq, previous, digest, at, request_id, kind, body = row
+    owner = "null" if request_id is None else quoted(request_id)
+    more = f',"{SELECTION}":{quoted(selection)}' if selection else ""
+    return (
+        f'{{"seq":{seq},"previous":{quoted(previous)},"hash":{quoted(digest)},"at":{quoted(at)},'
+        f'"request_id":{owner},"kind":{quoted(kind)},"body":{quoted(body)}{more}}}\n'
+    ).encode()
 
 
 def _read_json(line: bytes) -> Cells:
