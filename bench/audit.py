@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ REQUESTS_QUICK = 500
 TIMES = 8
 """How many times more events the larger of two databases has, between which memory must not grow."""
 
+COMMANDS = ("audit verify", "audit export --format jsonl", "audit export --format csv")
+
 Measured = tuple[float, float]
 """Seconds and MiB."""
 
@@ -29,27 +32,30 @@ async def measure(say: Say, quick: bool) -> list[Figure]:
         history.build(f"sqlite:///{small}", requests // TIMES)
         history.build(f"sqlite:///{large}", requests)
         figures = []
-        for name in ("verify", "export"):
-            figures += await _one(name, small, large, requests * history.EVENTS, pairs)
-            say(f"{ROW}: {name}")
+        for command in COMMANDS:
+            figures += await _one(command, small, large, requests * history.EVENTS, pairs)
+            say(f"{ROW}: {command}")
     return figures
 
 
-async def _one(name: str, small: Path, large: Path, events: int, pairs: int) -> list[Figure]:
-    output = large.with_suffix(".out")
-    options = ["--output", str(output)] if name == "export" else []
+async def _one(command: str, small: Path, large: Path, events: int, pairs: int) -> list[Figure]:
+    form = command.rpartition(" ")[2] if "export" in command else ""
+    ours, floor = large.with_name(f"ours.{form}"), large.with_name(f"floor.{form}")
+    options = [*command.split(), *(["--output", str(ours)] if form else [])]
     rates: tuple[list[float], list[float]] = ([], [])
     memory: tuple[list[float], list[float]] = ([], [])
     for _ in range(pairs):
-        seconds, most = await _run("bench.timed", large, "audit", name, *options)
-        rates[0].append(events / seconds)
+        memory[1].append((await _run("bench.timed", small, *options))[1])
+        seconds, most = await _run("bench.timed", large, *options)
         memory[0].append(most)
-        memory[1].append((await _run("bench.timed", small, "audit", name, *options))[1])
-        by_hand = [str(large), *([str(output)] if options else [])]
+        rates[0].append(events / seconds)
+        by_hand = [str(large), *([str(floor)] if form else [])]
         rates[1].append(events / (await _run("bench.floors.seal", large, *by_hand))[0])
+        if form and not filecmp.cmp(ours, floor, shallow=False):
+            raise RuntimeError(f"the floor of {command} writes something else")
     return [
-        Figure(ROW, f"`audit {name}`", "events/s", *rates, at_least=0.5),
-        Figure(ROW, f"memory of `audit {name}`; floor: {TIMES}x fewer events", "MiB", *memory, at_most=1.1),
+        Figure(ROW, f"`{command}`", "events/s", *rates, at_least=0.5),
+        Figure(ROW, f"memory of `{command}`; floor: {TIMES}x fewer events", "MiB", *memory, at_most=1.1),
     ]
 
 

@@ -73,9 +73,10 @@ def chosen(connection: Connection, choice: Choice) -> Iterator[Row]:
 
 
 def _row(found: Sequence[Any]) -> Row:
-    texts: list[Any] = [None if raw is None else raw.decode() for raw in found[1:]]
-    request_id, at, kind, body, previous, digest = texts
-    return Row(found[0], previous, digest, chain.time(at), request_id, kind, body)
+    seq, request_id, at, kind, body, previous, digest = found
+    owner = None if request_id is None else request_id.decode()
+    texts = owner, kind.decode(), body.decode()
+    return Row(seq, previous.decode(), digest.decode(), chain.time(at.decode()), *texts)
 
 
 def _wanted(choice: Choice) -> ColumnElement[bool]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-import yaml
-
 from bot import doctor, manifest
 from bot.cli.console import FAILED, OK, Commands, database, plainly, read_settings, say
 from bot.cli.visit import Visit, visiting
@@ -74,6 +72,8 @@ async def _people(visit: Visit, team: str) -> list[Finding]:
 
 def _wanted_scopes() -> list[str]:
     """Those of the manifest that this version comes with."""
+    import yaml  # see bot/manifest.py
+
     try:
         given = yaml.safe_load(manifest.SOURCE.read_text("utf-8"))
     except FileNotFoundError:

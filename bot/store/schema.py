@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ from bot.store.sqlite import path_of, prepare_file
 PAGES_AT_ONCE = 100
 """Steps of SQLite between two looks at whether a check is to go on."""
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_REVISION = re.compile(r"^(revision|down_revision) = (?:None|[\"'](\w+)[\"'])$", re.MULTILINE)
 
 
 @contextmanager
@@ -173,11 +175,14 @@ def _present_revision(engine: Engine) -> tuple[str | None, list[str]]:
         engine.dispose()
 
 
-def _revisions() -> tuple[str | None, set[str]]:
-    from alembic.script import ScriptDirectory
-
-    script = ScriptDirectory(str(MIGRATIONS))
-    return script.get_current_head(), {revision.revision for revision in script.walk_revisions()}
+def _revisions() -> tuple[str, set[str]]:
+    """The newest one, and all, from the same files that Alembic would read them from. Importing it for that
+    would cost every start and every command 60 ms and 9 MiB."""
+    texts = [path.read_text("utf-8") for path in (MIGRATIONS / "versions").glob("*.py")]
+    scripts = [dict(_REVISION.findall(text)) for text in texts]
+    known = {script["revision"] for script in scripts}
+    (newest,) = known - {script["down_revision"] for script in scripts}
+    return newest, known
 
 
 def _config(url: str):  # type: ignore[no-untyped-def]

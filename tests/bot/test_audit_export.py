@@ -19,10 +19,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.audit.export import check, export
-from bot.audit.formats import FORMATS
-from bot.audit.history import Choice, verify
+from bot.audit.formats import CSV, FORMATS, JSONL
+from bot.audit.history import Choice, Row, verify
 from bot.errors import ChainBroken, StorageError
 from bot.store.reading import reading
 from tests import postgres
@@ -150,6 +152,21 @@ def test_a_cell_comes_back_exactly_as_it_was(tmp_path: Path, form: str, kind: st
         (cell,) = [row["kind"] for row in csv.DictReader(io.StringIO(file.decode(), newline=""))]
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
         assert (unquote(cell[1:]) if cell.startswith("'") else cell) == kind
+
+
+TEXT = st.text() | st.text("=+-@',\" a%\r\n\u2028\ufeffü", max_size=4)
+SEQ = st.integers(1, 10**15 - 1)
+
+
+@given(st.builds(Row, SEQ, TEXT, TEXT, TEXT, TEXT | st.none(), TEXT, TEXT), st.booleans())
+def test_the_lines_are_those_that_the_libraries_write(row: Row, selected: bool) -> None:
+    selection = "0" * 64 if selected else ""
+    cells = row._asdict() | ({"selection": selection} if selection else {})
+    assert JSONL.write(row, selection) == json.dumps(cells, separators=(",", ":")).encode() + b"\n"
+    line, again = CSV.write(row, selection), io.StringIO(newline="")
+    csv.writer(again).writerows(csv.reader([line.decode()], strict=True))
+    assert line == again.getvalue().encode()
+    assert CSV.read(line) == (row, selection)
 
 
 # --- which events -------------------------------------------------------------------------------------

@@ -185,7 +185,10 @@ NEXT = """
 import os, signal
 from alembic import op
 import sqlalchemy as sa
-revision, down_revision, branch_labels, depends_on = "next", "{head}", None, None
+revision = "next"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
 
 def upgrade() -> None:
     op.add_column("request", sa.Column("half", sa.Text()))
@@ -252,6 +255,12 @@ def test_a_first_migration_that_fails_leaves_a_database_that_can_be_upgraded(
 
 def _raise(*_: object, **__: object) -> None:
     raise RuntimeError("half way")
+
+
+def test_the_revisions_are_those_that_alembic_finds(next_version: Path) -> None:
+    assert schema._revisions() == (HEAD, set(RELEASED))
+    next_version.write_text(next_migration(then="pass"))
+    assert schema._revisions() == ("next", {*RELEASED, "next"})
 
 
 # --- what is said about a database that is not right --------------------------------------------------------

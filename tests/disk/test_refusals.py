@@ -212,7 +212,7 @@ def test_an_older_database_is_refused_until_it_is_upgraded(
     shutil.copytree(schema.MIGRATIONS, newer, ignore=shutil.ignore_patterns("__pycache__"))
     present, _ = schema._revisions()
     (newer / "versions" / "next.py").write_text(
-        f"revision, down_revision, branch_labels, depends_on = 'next', {present!r}, None, None\n"
+        f"revision = 'next'\ndown_revision = {present!r}\nbranch_labels = depends_on = None\n"
         "def upgrade() -> None: pass\n"
     )
     monkeypatch.setattr(schema, "MIGRATIONS", newer)
