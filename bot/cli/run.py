@@ -97,9 +97,11 @@ async def _serve(bot: Bot, unseen: str) -> None:
     _on_signals(lambda *_: loop.call_soon_threadsafe(told.set))
     looking = asyncio.create_task(_look_through(unseen, told))
     try:
-        await _run_until(told, bot)
-        told.set()
-        await looking
+        try:
+            await _run_until(told, bot)
+        finally:
+            told.set()
+            await looking
     finally:
         # Nothing is left to be told. Python's own answer would make a failure of the very last moment.
         _on_signals(signal.SIG_IGN)
@@ -116,7 +118,7 @@ async def _look_through(unseen: str, told: asyncio.Event) -> None:
         return
     if problem:
         told.set()
-        raise StorageError(problem)
+        raise StorageError(f"{problem} The bot has stopped. Restore a backup.")
 
 
 async def _run_until(told: asyncio.Event, bot: Bot) -> None:
@@ -164,5 +166,5 @@ def make_ready(url: str) -> bool:
         except schema.Unfinished:
             return False
         if problem:
-            raise StorageError(problem)
+            raise StorageError(f"{problem} Restore a backup; nothing was changed.")
         return True

@@ -142,7 +142,7 @@ def damage(url: str, stop: Callable[[], bool] = lambda: False) -> str | None:
         found = "its end is missing"
     if found == "ok":
         return None
-    return f"{path} is damaged ({' '.join(found.split())}). Restore a backup; nothing was changed."
+    return f"{path} is damaged ({' '.join(found.split())})."
 
 
 def is_empty(url: str, connect: Callable[[str], Engine] = _engine) -> bool:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -728,3 +729,25 @@ async def test_of_two_bots_on_one_database_either_may_die_and_the_other_goes_on(
             third.signal(signal.SIGTERM)
             assert await third.ends() == 0
     assert "Traceback" not in first.err + second.err + third.err
+
+
+async def test_damage_that_is_found_when_the_bot_runs_already_ends_it_with_the_same_advice(
+    quiet_world: World, tmp_path: Path
+) -> None:
+    """A large file takes too long to be looked through before. Here no file is small enough."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import bot.cli.run, bot.store.schema\nbot.cli.run.SHORT, bot.store.schema.PAGES_AT_ONCE = -1.0, 1\n"
+    )
+    schema.upgrade(quiet_world.database)
+    path = path_of(quiet_world.database)
+    with closing(sqlite3.connect(path)) as database:
+        index = "SELECT rootpage FROM sqlite_master WHERE name = 'ix_line_batch'"
+        ((page,), (size,)) = (database.execute(query).fetchone() for query in (index, "PRAGMA page_size"))
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    environment = quiet_world.environment(PORT=free_port()) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    async with started(environment, tmp_path, "run") as process:
+        assert await process.ends() == 3
+    assert "is damaged" in process.err.splitlines()[-1]
+    assert process.err.endswith("The bot has stopped. Restore a backup.\n")
