@@ -162,7 +162,6 @@ class Outbox:
                 self._wake.clear()
                 await self._look()
                 await self._sleep(self._start_what_is_due())
-                self._everywhere |= asyncio.get_running_loop().time() >= self._look_at
         finally:
             self._refused.clear()  # whoever delivers from now on knows better
 
@@ -237,11 +236,14 @@ class Outbox:
     async def _sleep(self, seconds: float) -> None:
         """Until something new is owed, a delivery ends, a postponed message is due again, or it is time to
         see whether somebody saved something and did not tell."""
+        loop = asyncio.get_running_loop()
+        until = min(loop.time() + seconds, self._look_at)
         try:
-            async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + seconds, self._look_at)):
+            async with asyncio.timeout_at(until):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            self._everywhere |= until == self._look_at  # whether or not the loop is a moment early
+        self._everywhere |= loop.time() >= self._look_at
 
     async def _deliver(self, message: OwedMessage) -> None:
         request = message.request_id or ""

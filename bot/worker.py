@@ -181,9 +181,11 @@ class Worker:
             async with asyncio.timeout_at(until):
                 await self._wake.wait()
         except TimeoutError:
-            if until < self._look_at:
-                full, running = _full(self._busy), tuple(self._running)
-                self._look_in(await self._store.read(lambda unit: unit.until_due(full, running)))
+            if until == self._look_at:
+                self._look_at = -inf  # whether or not the loop is a moment early
+                return
+            full, running = _full(self._busy), tuple(self._running)
+            self._look_in(await self._store.read(lambda unit: unit.until_due(full, running)))
 
     def _look_in(self, wait: timedelta | None) -> None:
         """What is due and finds no room stays on the agenda; whoever finishes wakes us."""

@@ -205,6 +205,9 @@ class ProcessStore(Store):
         await self._reach(Effect.READ)
         return self._world.read(work)
 
+    async def read_long(self, work: Callable[[Unit], T]) -> T:
+        return await self.read(work)
+
     async def write(self, work: Callable[[Unit], T]) -> T:
         await self._reach(Effect.WRITE)
         trouble = self._trouble()
@@ -228,7 +231,7 @@ class ProcessStore(Store):
         await self._process.at(Effect.WRITTEN)
         if trouble == "not told":
             raise StorageError("The connection was lost.")
-        if self._world.schedule.wakeful:
+        if self._tells and self._world.schedule.wakeful:
             self._process._wake()
         for news in heard:
             for tell in self._tells:
