@@ -62,7 +62,7 @@ mutation: $(READY_DEV) ## change the adapters in a thousand places and see if a 
 bench: $(READY_DEV) ## how fast it is, each figure beside a floor measured in the same run; some minutes
 	@$(NO_PROXIES) $(BIN)/python -m bench
 
-bench-growth: $(READY_DEV) ## what 100,000 requests on file cost; some minutes
+bench-growth: $(READY_DEV) ## what a million requests on file cost; ten gigabytes, and some minutes
 	@$(NO_PROXIES) $(BIN)/python -m bench growth --output build/bench-growth.json
 
 screenshots: $(READY_DEV) ## renew the pictures in docs/; needs Chromium

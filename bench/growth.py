@@ -14,8 +14,10 @@ from bench.stage import Stage, button, on_stage
 from sandbox.slack.model import Message
 
 ROW = "growth"
-REQUESTS = 100_000
+REQUESTS = history.REQUESTS
 REQUESTS_QUICK = 1_000
+LONG_START = 600.0
+"""Seconds within which it is ready, even if it walks all of its past first."""
 EACH = 12
 """Times that each thing is done in each half of a pair; the middle one counts."""
 
@@ -48,7 +50,7 @@ async def _starts(stage: Stage, file: Path, pairs: int, say: Say) -> list[Figure
 
 def _bot(stage: Stage, file: Path) -> Process:
     environment = stage.environment(f"sqlite:///{file}", APPROVALS_REQUIRED="3")
-    return Process("bot", environment, stage.folder, "run", "--transport", "http")
+    return Process("bot", environment, stage.folder, "run", "--transport", "http", patience=LONG_START)
 
 
 async def _acts_in_pairs(stage: Stage, file: Path, requests: int, pairs: int, say: Say) -> list[Figure]:
