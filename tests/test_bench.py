@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session, select
 
-from bench import history, start
+from bench import history, minute, start
 from bench.figures import QUICK_PAIRS, Figure, as_json, quantile, table
 from bot import cli
 from bot.model import State, digest, reference_key
@@ -129,3 +129,10 @@ def test_a_past_is_listed(
     assert not ended.value.code
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert listed == [history.id_of(PAST - number)[:8] for number in (1, 2, 3)]
+
+
+async def test_nothing_is_lost_when_many_approve_at_once_and_slack_holds_to_its_limits() -> None:
+    said: list[str] = []
+    settled, slowest = await minute.measure(said.append, quick=False, clicks=32)
+    assert settled.ratios[0] < 3
+    assert slowest.is_reached
