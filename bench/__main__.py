@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from bench import answers, audit, cycles, first_byte, growth, minute, start
+from bench import answers, audit, cycles, first_byte, growth, minute, start, workers
 from bench.figures import Figure, as_json, table
 
-ROWS = {module.ROW: module for module in (answers, first_byte, cycles, minute, growth, audit, start)}
+ROWS = {module.ROW: module for module in (answers, first_byte, cycles, workers, minute, growth, audit, start)}
 """In the order of the table."""
-BESIDES = (growth.ROW, minute.ROW)
+BESIDES = (growth.ROW, minute.ROW, workers.ROW)
 """Rows that are only measured when they are named: they take minutes."""
 
 
