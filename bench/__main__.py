@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> int:
     if unknown := set(given.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     wanted = given.rows or [row for row in ROWS if row not in BESIDES]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no gigabytes stay behind
     began = time.monotonic()
     figures: list[Figure] = []
     for row in wanted:
