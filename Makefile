@@ -15,7 +15,7 @@ NO_PROXIES := HTTPS_PROXY= HTTP_PROXY= ALL_PROXY= https_proxy= http_proxy= all_p
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help sandbox demo test check conformance crash simulate races sabotage mutation bench bench-growth screenshots lock clean
+.PHONY: help sandbox demo test check conformance crash simulate races sabotage mutation bench bench-growth bench-load screenshots lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -62,8 +62,11 @@ mutation: $(READY_DEV) ## change the adapters in a thousand places and see if a 
 bench: $(READY_DEV) ## how fast it is, each figure beside a floor measured in the same run; some minutes
 	@$(NO_PROXIES) $(BIN)/python -m bench
 
-bench-growth: $(READY_DEV) ## what 100,000 requests on file cost; some minutes
+bench-growth: $(READY_DEV) ## what a million requests on file cost; ten gigabytes, and some minutes
 	@$(NO_PROXIES) $(BIN)/python -m bench growth --output build/bench-growth.json
+
+bench-load: $(READY_DEV) ## 500 approvals within a minute, and several workers beside one; some minutes
+	@$(NO_PROXIES) $(BIN)/python -m bench minute workers --output build/bench-load.json
 
 screenshots: $(READY_DEV) ## renew the pictures in docs/; needs Chromium
 	@$(NO_PROXIES) $(BIN)/python -m sandbox screenshots

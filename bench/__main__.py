@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
 
-from bench import answers, audit, cycles, first_byte, growth, start
+from bench import answers, audit, cycles, first_byte, growth, minute, start, workers
 from bench.figures import Figure, as_json, table
 
-ROWS = {module.ROW: module for module in (answers, first_byte, cycles, growth, audit, start)}
+ROWS = {module.ROW: module for module in (answers, first_byte, cycles, workers, minute, growth, audit, start)}
 """In the order of the table."""
-BESIDES = (growth.ROW,)
+BESIDES = (growth.ROW, minute.ROW, workers.ROW)
 """Rows that are only measured when they are named: they take minutes."""
 
 
@@ -28,6 +29,7 @@ def main() -> int:
     if unknown := set(given.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     wanted = given.rows or [row for row in ROWS if row not in BESIDES]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no gigabytes stay behind
     began = time.monotonic()
     figures: list[Figure] = []
     for row in wanted:

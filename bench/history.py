@@ -1,21 +1,21 @@
 """A database with a long past: requests that ended, each with its history, chained as the bot chains it.
 
-`python -m bench.history FILE [REQUESTS]` makes one; a hundred thousand take some minutes.
+`python -m bench.history FILE [REQUESTS]` makes one; a million take some minutes, and ten gigabytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import insert
-from sqlmodel import SQLModel
-
+from bench.mould import Mould, Rows, Texts
 from bot.model import (
     Answered,
     Approved,
@@ -25,47 +25,53 @@ from bot.model import (
     Permitted,
     Person,
     QuorumReached,
+    Request,
     Requested,
     digest,
     reference_key,
 )
-from bot.rules import evolve
+from bot.rules import replay
 from bot.store import chain, schema
 from bot.store.codec import dump_event
-from bot.store.database import engine_for_migrations
+from bot.store.sqlite import path_of
 from bot.store.tables import ActionRow, CardRow, EventRow, MessageRow, RequestRow
 from bot.store.unit import row_of
 from providers.contract import OrderState, Outcome, Result, Standing
 
+REQUESTS = 1_000_000
 EVENTS = 8
 """Of each request."""
 MESSAGES = 10
 ACTIONS = ("check", "cancel", "follow_up", "expire")
 AT_ONCE = 2000
-TEAM, CHANNEL = "T0NORTHWIND", "C0APPROVALS"
-PEOPLE = [Person(TEAM, f"U0{name}") for name in ("ALICE", "DAN", *(f"P{number:03}" for number in range(98)))]
-BOB, CAROL = Person(TEAM, "U0BOB"), Person(TEAM, "U0CAROL")
+CACHE_KIB = 256 * 1024
+"""Memory for the keys that SQLite keeps in order while they come in none."""
+TEAM, CHANNEL, PROVIDER, ACCOUNT = "T0NORTHWIND", "C0APPROVALS", "digicert", "acct"
+PEOPLE = [f"U0{name}" for name in ("ALICE", "DAN", *(f"P{number:03}" for number in range(98)))]
+APPROVERS = (Person(TEAM, "U0BOB"), Person(TEAM, "U0CAROL"))
 ORDER = OrderState(
     Standing.CANCELLABLE, status="pending", known_as="shop.example", facts=(("Product", "Basic OV"),)
 )
-Rows = dict[type[SQLModel], list[dict[str, Any]]]
+TTL = timedelta(hours=24)
+
+AT = datetime(2001, 2, 3, 4, 5, tzinfo=UTC)
+"""Of the request with the marks. The others begin with a minute as well, so no seconds have to be marked."""
+TIMES = {"2001-02-03": "«day»", "2001-02-04": "«day_after»", "04:05:": "«clock»:"}
 
 
 def build(url: str, requests: int) -> None:
     """Fill a new SQLite database with that many requests. The newest ended a minute ago."""
     schema.upgrade(url)
-    engine = engine_for_migrations(url)
+    if not requests:
+        return
+    asked = replay("«id»", list(_events())[:2])
+    mould = Mould.of(url, _rows(), TIMES)
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    each = (_texts(asked, number, now - timedelta(minutes=requests - number)) for number in range(requests))
     head = chain.Head()
-    first = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1 + requests)
-    numbers = iter(range(requests))
-    while some := list(islice(numbers, AT_ONCE)):
-        rows: Rows = {table: [] for table in (EventRow, RequestRow, ActionRow, MessageRow, CardRow)}
-        for number in some:
-            head = _add(rows, head, number, first + timedelta(minutes=number))
-        with engine.begin() as connection:
-            for table, values in rows.items():
-                connection.execute(insert(table), values)
-    engine.dispose()
+    with _filled(path_of(url)) as database:
+        while some := list(islice(each, AT_ONCE)):
+            head = mould.cast(database, some, head)
 
 
 def id_of(number: int) -> str:
@@ -73,69 +79,106 @@ def id_of(number: int) -> str:
     return hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
 
 
-def _add(rows: Rows, head: chain.Head, number: int, at: datetime) -> chain.Head:
-    """One request and all that belongs to it; returns the link that its last event made."""
-    request_id, request = id_of(number), None
-    for step, event in enumerate(_events(number, at)):
-        then = at + timedelta(seconds=step)
-        if isinstance(event, Approved) and request is not None:
-            event = Approved(event.by, digest(request), True, event.why)
-        request = evolve(request, event, then, request_id)
-        row = chain.link(head, request_id, then, event.kind, dump_event(event))
-        rows[EventRow].append(row._asdict())
-        head = chain.Head(row.seq, row.hash)
-    assert request is not None
-    rows[RequestRow].append(row_of(request))
-    rows[CardRow].append({"request_id": request_id, "channel": CHANNEL, "ts": f"{at.timestamp():.6f}"})
-    rows[ActionRow] += [
-        {"kind": kind, "key": request_id, "lane": "digicert", "due": at, "done": True, "runs": 1}
-        for kind in ACTIONS
-    ]
-    rows[MessageRow] += [
-        {
-            "lane": request_id,
-            "kind": "card" if turn % 3 == 0 else "reply",
-            "request_id": request_id,
-            "target": CHANNEL,
-            "body": "" if turn % 3 == 0 else '{"text": "<@U0BOB> approved (1 of 2).", "blocks": []}',
-            "due": at,
-            "created_at": at,
-            "delivered": True,
-            "tries": 0,
-            "problem": "",
-        }
-        for turn in range(MESSAGES)
-    ]
-    return head
+@contextmanager
+def _filled(file: Path) -> Iterator[sqlite3.Connection]:
+    """For whoever fills it: as quick as can be, because a file that is not finished is of no use. The
+    indexes are made when all is there."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
+            database.execute(f"PRAGMA {pragma}")
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        indexes = database.execute(query).fetchall()
+        for name, _ in indexes:
+            database.execute(f"DROP INDEX {name}")
+        yield database
+        for _, statement in indexes:
+            database.execute(statement)
+        database.execute("PRAGMA journal_mode = WAL")
 
 
-def _events(number: int, at: datetime) -> Iterator[Event]:
-    """A cancellation that went well."""
-    reference, epoch = str(10_000_000 + number), id_of(-1 - number)
-    key = reference_key("digicert", "acct", reference)
-    people = PEOPLE[number % len(PEOPLE)]
-    yield Requested(
-        TEAM,
-        CHANNEL,
-        "digicert",
-        "acct",
-        reference,
-        key,
-        people,
-        "ordered twice, see the ticket",
-        2,
-        ("S0ONCALL",),
-        at + timedelta(hours=24),
+def _texts(asked: Request, number: int, at: datetime) -> Texts:
+    """Of the request with that number, which was made at that minute. `asked` is the one with the marks, as
+    it was when it was approved."""
+    reference, user = str(10_000_000 + number), PEOPLE[number % len(PEOPLE)]
+    key = reference_key(PROVIDER, ACCOUNT, reference)
+    mine = replace(
+        asked,
+        id=id_of(number),
+        reference=reference,
+        reference_key=key,
+        requester=Person(TEAM, user),
+        created_at=at,
+        expires_at=at + TTL,
     )
-    yield OrderRead(ORDER)
-    yield Approved(BOB, "", True, "in a user group of approvers")
-    yield Approved(CAROL, "", True, "in a user group of approvers")
-    yield QuorumReached()
-    yield Permitted(epoch, 1, ORDER, ())
-    yield Answered(epoch, Outcome(Result.ACCEPTED, "DigiCert took the request.", "http_204"))
-    yield FollowedUp(Outcome(Result.CANCELLED, "The order is canceled.", "canceled", settled=True))
+    return {
+        "id": mine.id,
+        "reference": reference,
+        "key": key,
+        "user": user,
+        "digest": digest(mine),
+        "epoch": id_of(-1 - number),
+        "ts": f"{at.timestamp():.6f}",
+        "day": f"{at:%Y-%m-%d}",
+        "day_after": f"{mine.expires_at:%Y-%m-%d}",
+        "clock": f"{at:%H:%M}",
+    }
+
+
+def _rows() -> Rows:
+    """Of one request with marks, and all that belongs to it."""
+    history = list(_events())
+    head = chain.Head()
+    events = [chain.link(head, "«id»", at, event.kind, dump_event(event)) for event, at in history]
+    actions = [ActionRow(kind=kind, key="«id»", lane=PROVIDER, due=AT, done=True, runs=1) for kind in ACTIONS]
+    return {
+        EventRow: [row._asdict() | {"seq": seq} for seq, row in enumerate(events)],
+        RequestRow: [row_of(replay("«id»", history))],
+        CardRow: [{"request_id": "«id»", "channel": CHANNEL, "ts": "«ts»"}],
+        ActionRow: [row.model_dump(exclude={"id"}) for row in actions],
+        MessageRow: [_message(is_card=turn % 3 == 0).model_dump(exclude={"id"}) for turn in range(MESSAGES)],
+    }
+
+
+def _message(*, is_card: bool) -> MessageRow:
+    return MessageRow(
+        lane="«id»",
+        kind="card" if is_card else "reply",
+        request_id="«id»",
+        target=CHANNEL,
+        body="" if is_card else '{"text": "<@U0BOB> approved (1 of 2).", "blocks": []}',
+        due=AT,
+        created_at=AT,
+        delivered=True,
+    )
+
+
+def _events() -> Iterator[tuple[Event, datetime]]:
+    """A cancellation that went well, one event a second."""
+    happened: list[Event] = [
+        Requested(
+            TEAM,
+            CHANNEL,
+            PROVIDER,
+            ACCOUNT,
+            "«reference»",
+            "«key»",
+            Person(TEAM, "«user»"),
+            "ordered twice, see the ticket",
+            2,
+            ("S0ONCALL",),
+            AT + TTL,
+        ),
+        OrderRead(ORDER),
+        *(Approved(person, "«digest»", True, "in a user group of approvers") for person in APPROVERS),
+        QuorumReached(),
+        Permitted("«epoch»", 1, ORDER, ()),
+        Answered("«epoch»", Outcome(Result.ACCEPTED, "DigiCert took the request.", "http_204")),
+        FollowedUp(Outcome(Result.CANCELLED, "The order is canceled.", "canceled", settled=True)),
+    ]
+    for seconds, event in enumerate(happened):
+        yield event, AT + timedelta(seconds=seconds)
 
 
 if __name__ == "__main__":
     file, *rest = sys.argv[1:]
-    build(f"sqlite:///{Path(file)}", int(rest[0]) if rest else 100_000)
+    build(f"sqlite:///{Path(file)}", int(rest[0]) if rest else REQUESTS)

@@ -21,13 +21,22 @@ GLANCE = 0.005
 class Process:
     """`python -m <module>`, which listens on `port` and answers `GET /readyz` when it can do its work."""
 
-    def __init__(self, module: str, environment: Mapping[str, str], folder: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        module: str,
+        environment: Mapping[str, str],
+        folder: Path,
+        *arguments: str,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`patience`: the seconds within which it has to be ready."""
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/slack/events"
         self._command = (sys.executable, "-m", module, *arguments)
         self._environment = kept | dict(environment) | {"PYTHONPATH": str(ROOT), "PORT": str(self.port)}
         self._folder = folder
+        self._patience = patience
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> float:
@@ -37,7 +46,7 @@ class Process:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, cwd=self._folder, env=self._environment, stderr=log, stdout=log
             )
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self._patience):
             while not await self._is_ready():
                 if self._process.returncode is not None:
                     raise RuntimeError((self._folder / f"{self.port}.log").read_text("utf-8")[-3000:])
@@ -73,15 +82,25 @@ class Process:
             raise RuntimeError("it was not started")
         return self._process.pid
 
+    async def verified(self) -> None:
+        """Wait until it has verified its history as well, which goes on beside everything else."""
+        async with asyncio.timeout(self._patience):
+            while b"still being verified" in await self._says():  # noqa: ASYNC110  (nobody tells)
+                await asyncio.sleep(GLANCE)
+
     async def _is_ready(self) -> bool:
+        return (await self._says()).split()[1:2] == [b"200"]
+
+    async def _says(self) -> bytes:
+        """Its whole answer; nothing as long as nobody listens."""
         with contextlib.suppress(ConnectionError):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
-                return (await reader.readline()).split()[1:2] == [b"200"]
+                return await reader.read()
             finally:
                 writer.close()
-        return False
+        return b""
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sandbox.slack import interactions
-from sandbox.slack.model import Json, Message, Reply, View
+from sandbox.slack.example import TEAM
+from sandbox.slack.model import Json, Member, Message, Reply, View
 from sandbox.slack.workspace import Workspace
 from sandbox.town import CHANNEL, Town
 
@@ -41,22 +42,34 @@ class Stage:
         """From now on what people do goes to the process that listens there."""
         self.workspace.deliver_to_http(url)
 
-    async def form(self, provider: str = "digicert") -> View:
+    def newcomers(self, number: int) -> list[Member]:
+        """So many more people who may ask: nobody may have more than twenty open requests."""
+        known = len(self.workspace.members)
+        names = [f"newcomer{known + each}" for each in range(number)]
+        members = [Member(f"U0{name.upper()}", name, name.title(), TEAM) for name in names]
+        self.workspace.members |= {member.id: member for member in members}
+        return members
+
+    async def form(self, provider: str = "digicert", account: str = "") -> View:
         """A form as the bot opens it, to be sent any number of times. The bot must be listening."""
         reference = self.town.vendors[provider].new_order()
         person = self.workspace.person("alice")
-        await person.command("/cancel-order", f"{provider} {reference} ordered twice")
+        await person.command("/cancel-order", f"{provider} {account} {reference} ordered twice")
         handle = await person.modal()
         return copy.deepcopy(handle.view)
 
-    async def send(self, form: View, reference: str) -> Reply:
-        """Fill in the form for that order, and send it."""
+    async def send(self, form: View, reference: str, who: str = "alice") -> Reply:
+        """Fill in the form for that order, and send it. Raises for one that was turned down."""
         old = next(iter(self.references(form)))
         text = json.dumps([form.content, form.values]).replace(f'"{old}"', f'"{reference}"')
         content, values = json.loads(text)
-        filled = View("V" + secrets.token_hex(5), form.user, content, form.hash, form.root, None, values)
-        payload = interactions.submission(self.workspace, self.workspace.member("alice"), filled)
-        return answered(await self.workspace.delivery.send("interactive", payload))
+        member = self.workspace.member(who)
+        filled = View("V" + secrets.token_hex(5), member.id, content, form.hash, form.root, None, values)
+        payload = interactions.submission(self.workspace, member, filled)
+        reply = answered(await self.workspace.delivery.send("interactive", payload))
+        if reply.body:
+            raise AssertionError(f"turned down: {reply.body}")
+        return reply
 
     def references(self, form: View) -> list[str]:
         filled = [field.get("value") for block in form.values.values() for field in block.values()]

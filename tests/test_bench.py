@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlmodel import Session, select
 
-from bench import history, start
+from bench import history, minute, start
 from bench.figures import QUICK_PAIRS, Figure, as_json, quantile, table
-from bot.model import State
+from bot import cli
+from bot.model import State, digest, reference_key
 from bot.store import Store
 from bot.store.chain import Head
+from bot.store.codec import dump_event, load_event, load_request
+from bot.store.sqlite import engine_for_migrations, path_of
+from bot.store.tables import EventRow, RequestRow
+from bot.store.unit import row_of
 
 
 def figure(**limits: float) -> Figure:
@@ -60,16 +68,72 @@ async def test_a_row_measures_the_real_process_beside_its_floor() -> None:
     assert all(0.1 < ratio < 10 for figure in (ready, memory) for ratio in figure.ratios)
 
 
-def test_a_past_that_was_made_for_a_measurement_verifies_and_adds_up(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'past.db'}"
-    history.build(url, 3)
-    store = Store(url)
+PAST = 230
+"""Requests: more than there are people who ask, so that everybody's turn comes again."""
+SOME = (0, 1, 99, 100, PAST - 1)
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> str:
+    url = f"sqlite:///{tmp_path_factory.mktemp('past') / 'past.db'}"
+    history.build(url, PAST)
+    return url
+
+
+def test_a_past_that_was_made_for_a_measurement_verifies_and_adds_up(past: str) -> None:
+    store = Store(past)
     try:
-        assert store.read_now(lambda unit: unit.verify(Head())).seq == 3 * history.EVENTS
-        for number in range(3):
+        assert store.read_now(lambda unit: unit.verify(Head())).seq == PAST * history.EVENTS
+        for number in SOME:
             request = store.read_now(lambda unit, number=number: unit.request(history.id_of(number)))  # type: ignore[misc]
             assert request is not None
             store.read_now(lambda unit, request=request: unit.prove(request))  # type: ignore[misc]
             assert request.state is State.CANCELLED
     finally:
         store.close()
+
+
+def test_a_past_is_spelled_as_the_bot_would_spell_it(past: str) -> None:
+    with Session(engine_for_migrations(past)) as session:
+        for number in SOME:
+            row = session.get_one(RequestRow, history.id_of(number))
+            request = load_request(row.body)
+            assert row.model_dump() == row_of(request)
+            assert request.reference_key == reference_key("digicert", request.account, request.reference)
+            assert {approval.digest for approval in request.approvals} == {digest(request)}
+            mine = select(EventRow.body).where(EventRow.request_id == request.id)
+            for body in session.exec(mine):
+                assert dump_event(load_event(body)) == body
+
+
+def test_a_past_has_the_indexes_and_the_mode_of_a_database_of_the_bot(past: str, tmp_path: Path) -> None:
+    empty = f"sqlite:///{tmp_path / 'empty.db'}"
+    history.build(empty, 0)
+    schemas = []
+    for url in (past, empty):
+        with closing(sqlite3.connect(path_of(url))) as database:
+            assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            schemas.append(
+                sorted(database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql > ''"))
+            )
+    assert schemas[0] == schemas[1]
+
+
+def test_a_past_is_listed(
+    past: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", past)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["requests", "list", "--limit", "3"])
+    assert not ended.value.code
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [history.id_of(PAST - number)[:8] for number in (1, 2, 3)]
+
+
+async def test_nothing_is_lost_when_many_approve_at_once_and_slack_holds_to_its_limits() -> None:
+    said: list[str] = []
+    settled, slowest = await minute.measure(said.append, quick=False, clicks=4 * minute.PLACES)
+    posts = 2 * len(("approved", "approved, quorum", "cancelling", "outcome"))
+    assert settled.floor == [posts - minute.BURST]
+    assert slowest.is_reached

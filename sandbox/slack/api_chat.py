@@ -220,7 +220,8 @@ def _warnings(args: Json) -> Json:
 def _rate_limit(workspace: Workspace, channel: Channel) -> None:
     if not workspace.rate_limits:
         return
-    every = [m for top in channel.messages for m in (top, *top.thread) if m.by_app]
-    latest = max((float(m.ts) for m in every), default=0.0)
-    if workspace.clock() - latest < 1:
+    burst, free_at = workspace.burst, 0.0
+    for posted in sorted(float(m.ts) for top in channel.messages for m in (top, *top.thread) if m.by_app):
+        free_at = min(max(free_at, posted) + 1, posted + burst)
+    if free_at + 1 > workspace.clock() + burst:
         raise Refused("ratelimited", status=429, headers={"Retry-After": "1"})

@@ -51,6 +51,7 @@ class Workspace:
         self.verification_token = "sandbox-verification"  # noqa: S105
         self.clock_offset = 0.0  # seconds by which `Date` of the Web API is ahead of our clock
         self.rate_limits = False  # one message a second and channel, as Slack documents it
+        self.burst = 1  # how many it takes at once before that; no number is documented
         self.calls: list[Call] = []
         self.problems: list[str] = list(self.manifest.problems)
         self.members = {m.id: m for m in example.members(self.manifest.bot_name)}

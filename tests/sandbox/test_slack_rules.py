@@ -176,6 +176,17 @@ async def test_one_message_a_second_when_asked_for(bot: Running, clock: Clock) -
     await bot.client.chat_postMessage(channel="C0ORDERS", text="two")
 
 
+async def test_a_burst_is_taken_at_once_and_then_one_message_a_second(bot: Running, clock: Clock) -> None:
+    bot.workspace.rate_limits, bot.workspace.burst = True, 3
+    for text in ("one", "two", "three"):
+        await bot.client.chat_postMessage(channel="C0ORDERS", text=text)
+    for text in ("four", "five"):
+        with pytest.raises(SlackApiError):
+            await bot.client.chat_postMessage(channel="C0ORDERS", text=text)
+        clock.now += 1
+        await bot.client.chat_postMessage(channel="C0ORDERS", text=text)
+
+
 # What may be written
 
 
