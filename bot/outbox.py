@@ -211,9 +211,17 @@ class Outbox:
             seconds = self._wait(message, now).total_seconds()
             if seconds > 0:
                 wait = min(wait, seconds)
-            elif len(self._tasks) < AT_ONCE and self._targets[message.target] < AT_ONCE_PER_TARGET:
+            elif self._has_room_for(message):
                 self._start(self._next.pop(message.lane))
         return wait
+
+    def _has_room_for(self, message: OwedMessage) -> bool:
+        """What is next in a lane is known a moment before the one before it has ended."""
+        return (
+            message.lane not in self._tasks
+            and len(self._tasks) < AT_ONCE
+            and self._targets[message.target] < AT_ONCE_PER_TARGET
+        )
 
     def _wait(self, message: OwedMessage, now: datetime) -> timedelta:
         silenced = self._silenced.get(message.lane)

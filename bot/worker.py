@@ -118,6 +118,8 @@ class Worker:
         self._wake = asyncio.Event()
         self._look_at = -inf
         """When something is due, by the loop's time, as far as that is known."""
+        self._is_unsure = True
+        """Something may be due of which nothing is known here."""
         self._running: set[int] = set()
         """Actions whose task lives in this process, whatever their lease says."""
         self._quiet_since: dict[str, float] = {}
@@ -139,8 +141,9 @@ class Worker:
         }
 
     def wake(self) -> None:
-        """Something was saved that may have made work due."""
-        self.wake_in(timedelta(0))
+        """Something was saved, or there is room again: look whether anything is due."""
+        self._is_unsure = True
+        self._wake.set()
 
     def wake_in(self, wait: timedelta) -> None:
         """Something becomes due so soon."""
@@ -151,12 +154,22 @@ class Worker:
 
     async def run(self) -> None:
         """Take what is due, for ever."""
-        self._look_at = -inf
+        self._is_unsure = True
         while True:
             self._wake.clear()
+            if self._is_unsure:
+                await self._look()
             if self._look_at <= asyncio.get_running_loop().time():
                 await self._take()
             await self._sleep()
+
+    async def _look(self) -> None:
+        """By reading only: where there is nothing to take, the disk and other workers are spared."""
+        self._is_unsure = False
+        full, running = _full(self._busy), tuple(self._running)
+        wait = await self._store.read(lambda unit: unit.until_due(full, running))
+        if wait is not None and self._busy.total() < AT_ONCE:
+            self.wake_in(wait)
 
     async def _take(self) -> None:
         """Start all that is due and finds room, and see when there is more."""
@@ -171,7 +184,9 @@ class Worker:
             self._busy[held.lane] += 1
             self._running.add(held.id)
             self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
-        self._look_in(wait)
+        # What is due and finds no room stays on the agenda; whoever finishes wakes us.
+        if wait is not None and self._busy.total() < AT_ONCE:
+            self.wake_in(max(wait, BREATH))
 
     async def _sleep(self) -> None:
         """Until something is due. Every now and then the database is read even if nobody told of anything:
@@ -183,14 +198,8 @@ class Worker:
         except TimeoutError:
             if until == self._look_at:
                 self._look_at = -inf  # whether or not the loop is a moment early
-                return
-            full, running = _full(self._busy), tuple(self._running)
-            self._look_in(await self._store.read(lambda unit: unit.until_due(full, running)))
-
-    def _look_in(self, wait: timedelta | None) -> None:
-        """What is due and finds no room stays on the agenda; whoever finishes wakes us."""
-        if wait is not None and self._busy.total() < AT_ONCE:
-            self.wake_in(max(wait, BREATH))
+            else:
+                self._is_unsure = True
 
     async def _perform(self, held: Held) -> None:
         """Run one action and put it away; whatever goes wrong, it is tried again later."""
