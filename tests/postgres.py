@@ -90,7 +90,8 @@ def url_of(name: str) -> str:
 
 
 @cache
-def _template() -> str:
+def template() -> str:
+    """The name of a migrated database that others are copied from; made at first use."""
     create(TEMPLATE)
     schema.upgrade(as_sqlalchemy(url_of(TEMPLATE)))
     return TEMPLATE
@@ -117,7 +118,7 @@ def new_database(*, empty: bool = False, like: str = "") -> Iterator[str]:
     nobody is connected."""
     required()
     name = f"test_{secrets.token_hex(6)}"
-    create(name, name_in(like) if like else "template0" if empty else _template())
+    create(name, name_in(like) if like else "template0" if empty else template())
     try:
         yield url_of(name)
     finally:

@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
     elif given.postgres:
         open_database, where = on_postgres, " --postgres"
         postgres.required()  # started here, so that it is stopped here
+        postgres.template()  # made here, because several players would each make it
     if given.seed is not None:
         return _tell(given.seed, open_database)
     return _count(range(given.first, given.first + given.schedules), open_database, where, jobs)
