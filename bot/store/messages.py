@@ -11,7 +11,7 @@ from sqlmodel import col, select
 
 from bot.model import Person
 from bot.store.tables import CardRow, HomeRow, MessageRow
-from bot.store.transaction import Transaction, upsert
+from bot.store.transaction import Transaction, Upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ _POSTPONE = (
     .values(due=bindparam("again"), tries=MessageRow.tries + 1, problem=bindparam("why"))
 )
 _CARD = select(CardRow.channel, CardRow.ts).where(col(CardRow.request_id) == bindparam("request"))
-_SET_CARD = upsert(CardRow, key=("request_id",), changes=("channel", "ts"))
-_OPEN_HOME = upsert(HomeRow, key=("person",), changes=("opened_at",))
+_SET_CARD = Upsert(CardRow, key=("request_id",), changes=("channel", "ts"))
+_OPEN_HOME = Upsert(HomeRow, key=("person",), changes=("opened_at",))
 _WATCHERS = (
     select(HomeRow.person)
     .where(col(HomeRow.opened_at) >= bindparam("since"))

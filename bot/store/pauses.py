@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from bot.model import Pause
 from bot.store.tables import PauseRow
-from bot.store.transaction import Transaction, Upsert, upsert
+from bot.store.transaction import Transaction, Upsert
 
 _PAUSE = (PauseRow.provider, PauseRow.by, PauseRow.reason, PauseRow.since)
 _PAUSED = select(*map(col, _PAUSE)).where(col(PauseRow.since).is_not(None)).order_by(col(PauseRow.provider))
@@ -23,7 +23,7 @@ _KNOWN = (
 )
 _NOTHING = {"since": None, "by": "", "reason": "", "unknowns": 0}
 _PAUSE_IT, _END_IT, _COUNT = (
-    upsert(PauseRow, key=("provider",), changes=changes)
+    Upsert(PauseRow, key=("provider",), changes=changes)
     for changes in (("since", "by", "reason"), tuple(_NOTHING), ("unknowns",))
 )
 

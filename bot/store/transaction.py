@@ -9,29 +9,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Executable
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import SQLModel
 
 from bot.model import Event
 
 Values = Mapping[str, Any]
 Rows = CursorResult[*tuple[Any, ...]]
-Upsert = Mapping[str, Executable]
-"""The statement for each database."""
 
 
-def upsert(table: type[SQLModel], key: Sequence[str], changes: Sequence[str]) -> Upsert:
+@dataclass(frozen=True, slots=True)
+class Upsert:
     """Insert a row, or change these columns of the one that has this key."""
-    statements = {}
-    for dialect, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert)):
-        row = insert(table)
-        new = {name: row.excluded[name] for name in changes}
-        statements[dialect] = row.on_conflict_do_update(index_elements=list(key), set_=new)
-    return statements
+
+    table: type[SQLModel]
+    key: tuple[str, ...]
+    changes: tuple[str, ...]
+
+
+@cache
+def _built(upsert: Upsert, dialect: str) -> Executable:
+    """Either database has words of its own, which are only imported for the one there is."""
+    row = import_module(f"sqlalchemy.dialects.{dialect}").insert(upsert.table)
+    new = {name: row.excluded[name] for name in upsert.changes}
+    statement: Executable = row.on_conflict_do_update(index_elements=upsert.key, set_=new)
+    return statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +80,5 @@ class Transaction:
         """The same once for each of `rows`."""
         return self._connection.execute(statement, rows).rowcount if rows else 0
 
-    def _upsert(self, statement: Upsert, *rows: Values) -> None:
-        self._change_all(statement[self._connection.dialect.name], rows)
+    def _upsert(self, upsert: Upsert, *rows: Values) -> None:
+        self._change_all(_built(upsert, self._connection.dialect.name), rows)

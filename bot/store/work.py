@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.store.tables import ActionRow
-from bot.store.transaction import Transaction, upsert
+from bot.store.transaction import Transaction, Upsert
 
 NAME_LENGTH = 8
 """Of a worker's name, which its tokens begin with."""
@@ -34,7 +34,7 @@ _UNDONE = ~col(ActionRow.done)
 _IS_FREE = col(ActionRow.token).is_(None) | (col(ActionRow.lease) < bindparam("now"))
 _IS_NOT_RUNNING = col(ActionRow.id).not_in(bindparam("running", expanding=True))
 
-_SCHEDULE = upsert(ActionRow, key=("kind", "key"), changes=("lane", "due", "done", "runs", "token", "lease"))
+_SCHEDULE = Upsert(ActionRow, key=("kind", "key"), changes=("lane", "due", "done", "runs", "token", "lease"))
 _HELD = select(*map(col, _CLAIMED)).where(_UNDONE, col(ActionRow.token) == bindparam("by"))
 _HAS_ROOM = col(ActionRow.lane).not_in(bindparam("full", expanding=True))
 
