@@ -77,6 +77,7 @@ class Held:
     kind: Kind
     request_id: str
     lane: str
+    due: datetime
     token: str
     runs: int
 
@@ -177,10 +178,10 @@ class Worker:
         busy, running = self._busy.copy(), tuple(self._running)
         self._look_at = inf  # what is told from here on comes on top
         claimed, wait = await self._store.write(
-            lambda unit: _claim_all(unit, token, self._lease, busy.copy(), running)
+            lambda unit: claim_all(unit, token, self._lease, busy.copy(), running)
         )
         for one in claimed:
-            held = Held(one.id, Kind(one.kind), one.key, one.lane, one.token, one.runs)
+            held = Held(one.id, Kind(one.kind), one.key, one.lane, one.due, one.token, one.runs)
             self._busy[held.lane] += 1
             self._running.add(held.id)
             self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
@@ -233,20 +234,20 @@ class Worker:
     async def _put_away(self, held: Held, again: Again) -> None:
         """For as long as it takes: an action that is not put away is stuck until its lease is over."""
 
-        def put_away(unit: Unit) -> None:
-            if again is None:
-                unit.finish(held.id, held.token)
-            else:
-                unit.put_back(held.id, held.token, again)
+        def put_away(unit: Unit) -> timedelta | None:
+            if again is not None:
+                return unit.put_back(held.id, held.token, held.due, again)
+            unit.finish(held.id, held.token)
+            return None
 
         while True:
             try:
-                await self._store.write(put_away)
+                wait = await self._store.write(put_away)
             except StorageError as problem:
                 log.error("action_not_put_away", kind=held.kind, request=held.request_id, why=problem.advice)
                 await asyncio.sleep(WRITE_AGAIN)
             else:
-                return self.wake_in(again) if again is not None else None
+                return self.wake_in(wait) if wait is not None else None
 
     # --- the actions ------------------------------------------------------------------------------
 
@@ -432,7 +433,7 @@ class Worker:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
 
 
-def _claim_all(
+def claim_all(
     unit: Unit, token: str, lease: timedelta, busy: Counter[str], running: Sequence[int]
 ) -> tuple[list[Claimed], timedelta | None]:
     """Claim what is due for as long as there is room. Also returns how long until there is more."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, func, update
+from sqlalchemy import bindparam, case, func, update
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -25,11 +25,21 @@ class Claimed:
     kind: str
     key: str
     lane: str
+    due: datetime
+    """When it was due, as it was taken."""
     runs: int
     token: str
 
 
-_CLAIMED = (ActionRow.id, ActionRow.kind, ActionRow.key, ActionRow.lane, ActionRow.runs, ActionRow.token)
+_CLAIMED = (
+    ActionRow.id,
+    ActionRow.kind,
+    ActionRow.key,
+    ActionRow.lane,
+    ActionRow.due,
+    ActionRow.runs,
+    ActionRow.token,
+)
 _UNDONE = ~col(ActionRow.done)
 _IS_FREE = col(ActionRow.token).is_(None) | (col(ActionRow.lease) < bindparam("now"))
 _IS_NOT_RUNNING = col(ActionRow.id).not_in(bindparam("running", expanding=True))
@@ -52,7 +62,13 @@ _CLAIM = (
 )
 _MINE = (col(ActionRow.id) == bindparam("action")) & (col(ActionRow.token) == bindparam("by"))
 _FINISH = update(ActionRow).where(_MINE).values(done=True, token=None, lease=None)
-_PUT_BACK = update(ActionRow).where(_MINE).values(due=bindparam("again"), token=None, lease=None)
+_HASTENED = col(ActionRow.due) != bindparam("was_due")
+_PUT_BACK = (
+    update(ActionRow)
+    .where(_MINE)
+    .values(due=case((_HASTENED, col(ActionRow.due)), else_=bindparam("again")), token=None, lease=None)
+    .returning(col(ActionRow.due))
+)
 _FREE_ALL = update(ActionRow).where(col(ActionRow.token).is_not(None)).values(token=None, lease=None)
 _CLAIMABLE = func.coalesce(col(ActionRow.lease), col(ActionRow.due), type_=UTCDateTime())
 _NEXT = select(_CLAIMABLE).where(_UNDONE, _IS_NOT_RUNNING, _HAS_ROOM).order_by(_CLAIMABLE).limit(1)
@@ -87,19 +103,25 @@ class DueWork(Transaction):
         return None if row is None else Claimed(*row)
 
     def hasten(self, kind: str, provider: str) -> None:
-        """Whatever of this kind waits in the lanes of a provider is due now; of all, if none is named."""
+        """Whatever of this kind waits in the lanes of a provider is due now; of all, if none is named. What
+        is under way is due again as soon as it is put back."""
         waits = update(ActionRow).where(col(ActionRow.kind) == kind, _UNDONE)
         if provider:
             lane = col(ActionRow.lane)
             waits = waits.where((lane == provider) | lane.startswith(f"{provider}/", autoescape=True))
-        self._change(waits.where(col(ActionRow.due) > self.now).values(due=self.now))
+        is_under_way = col(ActionRow.token).is_not(None)
+        self._change(waits.where((col(ActionRow.due) > self.now) | is_under_way).values(due=self.now))
         self._is_due(timedelta(0))
 
     def finish(self, action_id: int, token: str) -> None:
         self._change(_FINISH, action=action_id, by=token)
 
-    def put_back(self, action_id: int, token: str, after: timedelta) -> None:
-        self._change(_PUT_BACK, action=action_id, by=token, again=self.now + after)
+    def put_back(self, action_id: int, token: str, was_due: datetime, after: timedelta) -> timedelta | None:
+        """Work that was due at `was_due` is to be done again. Returns how soon, which is at once if it was
+        hastened meanwhile; None when somebody else has it now."""
+        again = self.now + after
+        due = self._ask(_PUT_BACK, action=action_id, by=token, was_due=was_due, again=again).scalar()
+        return None if due is None else due - self.now
 
     def free_all_actions(self) -> None:
         """Void every lease. Only for the sole process on a database, at its start."""

@@ -55,7 +55,7 @@ def store(database: str, clock: Clock) -> Iterator[Store]:
 HOT_CHANGES: dict[str, Callable[[Unit], object]] = {
     "claiming what is due": lambda unit: unit.claim("mine", MINUTE, ["full"], [7]),
     "putting work away": lambda unit: unit.finish(1, "mine"),
-    "work that has to wait": lambda unit: unit.put_back(1, "mine", MINUTE),
+    "work that has to wait": lambda unit: unit.put_back(1, "mine", unit.now, MINUTE),
     "a message that Slack has taken": lambda unit: unit.delivered(1),
     "a message that has to wait": lambda unit: unit.postpone(1, unit.now, "ratelimited"),
     "what a card covers": lambda unit: unit.covered("r1", 1),

@@ -7,6 +7,7 @@ import json
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from bot.model import Request, Requested
 from bot.store import Store, Unit, schema
 from bot.store import postgres as in_postgres
 from bot.store.chain import Head
+from bot.worker import claim_all
 from tests import postgres
 from tests.bot.builders import ALICE, CHANNEL, NOW, TEAM
 from tests.bot.stores import opened
@@ -87,14 +89,14 @@ def test_whenever_the_connection_breaks_the_unit_is_run_again_and_has_its_effect
     assert rows(database, "SELECT count(*) FROM event") == [(1,)]
 
 
-def test_a_claim_whose_answer_was_lost_is_not_left_lying_until_its_lease_ends(wire: Wire) -> None:
+def test_claims_whose_answer_was_lost_are_not_left_lying_until_their_lease_ends(wire: Wire) -> None:
     with opened(wire.url, None) as store:
         store.write_now(lambda unit: unit.schedule("cancel", "r1", "digicert", unit.now))
         store.write_now(lambda unit: unit.schedule("check", "r2", "digicert", unit.now))
         wire.cut(COMMIT, "after")
-        row = store.write_now(lambda unit: unit.claim("mine", timedelta(minutes=3), ()))
-        assert row is not None
-        assert (row.kind, row.runs) == ("cancel", 1)
+        lease = timedelta(minutes=3)
+        claimed, _ = store.write_now(lambda unit: claim_all(unit, "mine", lease, Counter(), ()))
+        assert [(one.kind, one.runs) for one in claimed] == [("cancel", 1), ("check", 1)]
 
 
 def test_a_server_that_hung_up_meanwhile_is_not_noticed(store: Store, database: str) -> None:

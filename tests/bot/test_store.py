@@ -329,7 +329,7 @@ def test_a_lease_that_ran_out_can_be_claimed_again_and_its_old_holder_has_no_say
     clock.advance(timedelta(microseconds=1))
     assert claimed(store, "new") == action
     store.write_now(lambda unit: unit.finish(action, "old"))
-    store.write_now(lambda unit: unit.put_back(action, "old", -MINUTE))
+    assert store.write_now(lambda unit: unit.put_back(action, "old", NOW - MINUTE, -MINUTE)) is None
     assert rows(database, "SELECT token, done, runs FROM action") == [("new", 0, 2)]
     assert claim(store, "third") is None
 
@@ -337,7 +337,7 @@ def test_a_lease_that_ran_out_can_be_claimed_again_and_its_old_holder_has_no_say
 def test_finished_work_is_done_and_returned_work_comes_again(store: Store, clock: Clock) -> None:
     schedule(store)
     action = claimed(store)
-    store.write_now(lambda unit: unit.put_back(action, "mine", MINUTE))
+    assert store.write_now(lambda unit: unit.put_back(action, "mine", NOW - MINUTE, MINUTE)) == MINUTE
     assert claim(store) is None
     clock.advance(MINUTE)
     assert claimed(store, "again") == action
@@ -352,11 +352,21 @@ def test_rescheduling_takes_work_away_from_its_holder(store: Store, clock: Clock
     action = claimed(store)
     schedule(store, due=MINUTE)
     store.write_now(lambda unit: unit.finish(action, "mine"))
-    store.write_now(lambda unit: unit.put_back(action, "mine", timedelta(0)))
+    assert store.write_now(lambda unit: unit.put_back(action, "mine", NOW - MINUTE, timedelta(0))) is None
     assert rows(database, "SELECT token, done, runs FROM action") == [(None, 0, 0)]
     assert claim(store) is None
     clock.advance(MINUTE)
     assert claimed(store) == action
+
+
+def test_what_is_hastened_while_it_is_under_way_is_due_again_at_once(store: Store) -> None:
+    schedule(store)
+    action = claimed(store)
+    store.write_now(lambda unit: unit.hasten("cancel", "digicert"))
+    assert claim(store, "another") is None, "it is under way still"
+    wait = store.write_now(lambda unit: unit.put_back(action, "mine", NOW - MINUTE, MINUTE))
+    assert wait == timedelta(0)
+    assert claimed(store, "another") == action
 
 
 def test_a_lane_that_is_full_is_left_out(store: Store) -> None:
