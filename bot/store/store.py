@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TypeVar
 
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.errors import Conflict, StorageError
@@ -30,6 +33,7 @@ class Store:
     def __init__(self, url: str, clock: Callable[[], datetime] | None = None) -> None:
         self._clock = clock
         self._database = open_database(url)
+        self._writer, self._reader = _Kept(self._database.writer), _Kept(self._database.reader)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._long_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read-long")
@@ -92,8 +96,13 @@ class Store:
 
     async def read_long(self, work: Callable[[Unit], T]) -> T:
         """`read` for what takes longer than people should wait: it holds up no other reading."""
+
+        def once(work: Callable[[Unit], T]) -> T:
+            with self._database.reader.connect() as connection, connection.begin():
+                return self._read_on(connection, work)
+
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._long_thread, self.read_now, work)
+        return await loop.run_in_executor(self._long_thread, self._run, once, work)
 
     async def check(self) -> str:
         """What is wrong with the database, or an empty string. Writes only to see whether what failed
@@ -120,6 +129,8 @@ class Store:
         self._write_thread.shutdown(wait=True)
         self._read_thread.shutdown(wait=True)
         self._long_thread.shutdown(wait=True)
+        self._writer.close()
+        self._reader.close()
         self._database.writer.dispose()
         self._database.reader.dispose()
 
@@ -139,7 +150,7 @@ class Store:
 
     def _write_once(self, work: Callable[[Unit], T], units: list[Unit]) -> T:
         """Adds the unit to `units` before it begins: the last one there is the one that was committed."""
-        with self._database.writer.connect() as connection, connection.begin():
+        with self._writer.transaction() as connection:
             now = self._database.begin(connection)
             unit = Unit(connection, self._time(now))
             units.append(unit)
@@ -150,9 +161,12 @@ class Store:
         return result
 
     def _read_once(self, work: Callable[[Unit], T]) -> T:
-        with self._database.reader.connect() as connection, connection.begin():
-            now = self._database.time(connection)
-            return work(Unit(connection, self._time(now)))
+        with self._reader.transaction() as connection:
+            return self._read_on(connection, work)
+
+    def _read_on(self, connection: Connection, work: Callable[[Unit], T]) -> T:
+        now = self._database.time(connection)
+        return work(Unit(connection, self._time(now)))
 
     def _time(self, of_database: datetime | None) -> datetime:
         if self._clock is not None:
@@ -161,6 +175,37 @@ class Store:
 
     def _tidy(self) -> None:
         self._is_untidy = not self._database.tidy()
+
+
+class _Kept:
+    """A connection that stays open from one transaction to the next: to take one out of a pool and give it
+    back costs as much as some statements."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._one_at_a_time = Lock()
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with self._one_at_a_time:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            try:
+                with self._connection.begin():
+                    yield self._connection
+            finally:
+                if self._connection.invalidated:
+                    self._drop()
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def _log(request_id: str | None, event: Event | str) -> None:
