@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, case, func, update
+from sqlalchemy import BindParameter, bindparam, case, func, update
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -62,11 +62,12 @@ _CLAIM = (
 )
 _MINE = (col(ActionRow.id) == bindparam("action")) & (col(ActionRow.token) == bindparam("by"))
 _FINISH = update(ActionRow).where(_MINE).values(done=True, token=None, lease=None)
+_AGAIN: BindParameter[datetime] = bindparam("again", type_=UTCDateTime())
 _HASTENED = col(ActionRow.due) != bindparam("was_due")
 _PUT_BACK = (
     update(ActionRow)
     .where(_MINE)
-    .values(due=case((_HASTENED, col(ActionRow.due)), else_=bindparam("again")), token=None, lease=None)
+    .values(due=case((_HASTENED, col(ActionRow.due)), else_=_AGAIN), token=None, lease=None)
     .returning(col(ActionRow.due))
 )
 _FREE_ALL = update(ActionRow).where(col(ActionRow.token).is_not(None)).values(token=None, lease=None)

@@ -337,11 +337,15 @@ def test_a_lease_that_ran_out_can_be_claimed_again_and_its_old_holder_has_no_say
 def test_finished_work_is_done_and_returned_work_comes_again(store: Store, clock: Clock) -> None:
     schedule(store)
     action = claimed(store)
-    assert store.write_now(lambda unit: unit.put_back(action, "mine", NOW - MINUTE, MINUTE)) == MINUTE
-    assert claim(store) is None
-    clock.advance(MINUTE)
-    assert claimed(store, "again") == action
-    store.write_now(lambda unit: unit.finish(action, "again"))
+    for _ in range(2):
+        assert (
+            store.write_now(lambda unit: unit.put_back(action, "mine", unit.now - MINUTE, MINUTE)) == MINUTE
+        )
+        assert claim(store) is None
+        clock.advance(MINUTE)
+        assert claimed(store) == action
+        clock.advance(MINUTE)
+    store.write_now(lambda unit: unit.finish(action, "mine"))
     clock.advance(10 * LEASE)
     assert claim(store) is None
     assert until_due(store) is None
