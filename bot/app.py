@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -50,7 +51,7 @@ WORK_GRACE = 16.0
 """Seconds for provider calls under way; what is not done by then is looked up after the next start."""
 DELIVERY_GRACE = 4.0
 SHORT = 0.2
-"""Seconds in which a history of some ten thousand events is verified: the start waits for so long."""
+"""Seconds in which some ten thousand events are verified: the start waits for that."""
 READ_AGAIN = 5.0
 """Seconds between two attempts to read the history in a database that is away."""
 ON_CALL_TIMEOUT = 5.0
@@ -127,7 +128,8 @@ class Bot:
         self._open.push_async_callback(people.close)
         directory = Directory(people, identity.team)
         workflow = Workflow(self._store, self._accounts, self._facts, self._policy(identity), directory)
-        await self._begin_to_read_history(workflow)
+        is_read = await self._read_history(workflow, SHORT)
+        self._health.tell(lambda: self._is_being_verified(workflow))
         await self._store.write(lambda unit: unit.note("started", self._note()))
         self._open.push_async_callback(self._store.write, lambda unit: unit.note("stopped", self._note()))
         channels = [account.channel for account in self._accounts]
@@ -146,6 +148,9 @@ class Bot:
         self._supervisor.keep_running("directory", lambda: self._keep_fresh(directory))
         self._open.push_async_callback(self._supervisor.stop, WORK_GRACE)
         await self._open_door(door, workflow, identity)
+        if not is_read:
+            reading = asyncio.create_task(self._read_on(workflow), name="history")
+            self._open.push_async_callback(_give_up, reading)
         self._starting = ""
         log.info("ready", transport=self._transport, port=self.port, accounts=len(list(self._accounts)))
 
@@ -197,29 +202,25 @@ class Bot:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
 
-    async def _begin_to_read_history(self, workflow: Workflow) -> None:
-        """Nobody waits for a long one but what is to be executed."""
-        reading = asyncio.create_task(self._read_history(workflow), name="history")
-        self._open.push_async_callback(_give_up, reading)
-        await asyncio.wait({reading}, timeout=SHORT)
-        self._health.tell(lambda: self._is_being_verified(workflow))
+    async def _read_history(self, workflow: Workflow, within: float) -> bool:
+        """Whether it was read to its end, or to something that is wrong with it."""
+        try:
+            return await workflow.verify_history(within)
+        except ChainBroken as broken:
+            self._broken = workflow.unverified
+            log.error("chain_broken", seq=broken.seq, advice=broken.advice)
+            return True
 
-    async def _read_history(self, workflow: Workflow) -> None:
-        began = asyncio.get_running_loop().time()
+    async def _read_on(self, workflow: Workflow) -> None:
+        """Nobody waits for a long history but what is to be executed."""
         while True:
             try:
-                head = await workflow.verify_history()
-                break
-            except ChainBroken as broken:
-                self._broken = workflow.unverified
-                log.error("chain_broken", seq=broken.seq, advice=broken.advice)
-                return
+                await self._read_history(workflow, inf)
             except StorageError as problem:
                 log.error("history_not_read", why=problem.advice)
                 await asyncio.sleep(READ_AGAIN)
-        log.info("history_verified", events=head.seq)
-        if asyncio.get_running_loop().time() > began + SHORT:
-            await workflow.go_on()
+            else:
+                return await workflow.go_on()
 
     async def _keep_fresh(self, directory: Directory) -> None:
         while True:

@@ -95,16 +95,26 @@ async def _serve(bot: Bot, unseen: str) -> None:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     _on_signals(lambda *_: loop.call_soon_threadsafe(told.set))
-    looking = asyncio.create_task(_look_through(unseen, told))
     try:
-        try:
-            await _run_until(told, bot)
-        finally:
-            told.set()
-            await looking
+        await _run_until(told, bot, unseen)
     finally:
         # Nothing is left to be told. Python's own answer would make a failure of the very last moment.
         _on_signals(signal.SIG_IGN)
+
+
+async def _run_until(told: asyncio.Event, bot: Bot, unseen: str) -> None:
+    starting = asyncio.create_task(bot.start())
+    stopping = asyncio.create_task(told.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    await starting
+    looking = asyncio.create_task(_look_through(unseen, told))
+    await stopping
+    await bot.stop()
+    await looking
 
 
 async def _look_through(unseen: str, told: asyncio.Event) -> None:
@@ -119,19 +129,6 @@ async def _look_through(unseen: str, told: asyncio.Event) -> None:
     if problem:
         told.set()
         raise StorageError(f"{problem} The bot has stopped. Restore a backup.")
-
-
-async def _run_until(told: asyncio.Event, bot: Bot) -> None:
-    starting = asyncio.create_task(bot.start())
-    stopping = asyncio.create_task(told.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        return
-    await starting
-    await stopping
-    await bot.stop()
 
 
 def _on_signals(answer: Callable[..., object] | signal.Handlers) -> None:
