@@ -82,12 +82,14 @@ def plan_of(store: Store, work: Callable[[Unit], object], changes: bool = False)
     ]
     assert queries
     explain = "EXPLAIN " if store.is_shared else "EXPLAIN QUERY PLAN "
-    with engine.connect() as connection, connection.begin() as explained:
+
+    def explained(unit: Unit) -> str:
+        run = unit._connection.exec_driver_sql
         if store.is_shared:
-            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        rows = [row for query in queries for row in connection.exec_driver_sql(explain + query[0], query[1])]
-        explained.rollback()
-    return "\n".join(str(row[-1]) for row in rows)
+            run("SET LOCAL enable_seqscan = off")
+        return "\n".join(str(row[-1]) for text, values in queries for row in run(explain + text, values))
+
+    return store.read_now(explained)
 
 
 def whole_tables(plan: str) -> list[str]:
