@@ -8,7 +8,6 @@ import errno
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -32,8 +31,8 @@ from bot.store import disk, schema
 
 log = get_logger(__name__)
 
-SHORT = 0.25
-"""Seconds for which a database is looked through before anything else: enough for a hundred megabytes."""
+SMALL = 100 * 2**20
+"""Bytes of a database file that is looked through before anything else: that takes a quarter of a second."""
 _CANNOT_LISTEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 
 
@@ -157,11 +156,8 @@ def make_ready(url: str) -> bool:
         if schema.is_empty(url):
             schema.upgrade(url)
         must_be_current(url)
-        until = time.monotonic() + SHORT
-        try:
-            problem = schema.damage(url, lambda: time.monotonic() > until)
-        except schema.Unfinished:
+        if not schema.is_small(url, SMALL):
             return False
-        if problem:
+        if problem := schema.damage(url):
             raise StorageError(f"{problem} Restore a backup; nothing was changed.")
         return True

@@ -145,6 +145,11 @@ def damage(url: str, stop: Callable[[], bool] = lambda: False) -> str | None:
     return f"{path} is damaged ({' '.join(found.split())})."
 
 
+def is_small(url: str, most: int) -> bool:
+    """Whether the file has no more than so many bytes; a server has no file."""
+    return not is_sqlite(url) or path_of(url).stat().st_size <= most
+
+
 def is_empty(url: str, connect: Callable[[str], Engine] = _engine) -> bool:
     """True for a file that does not exist yet, and a database without a table: a first start that was
     killed leaves one.

@@ -735,9 +735,7 @@ async def test_damage_that_is_found_when_the_bot_runs_already_ends_it_with_the_s
     quiet_world: World, tmp_path: Path
 ) -> None:
     """A large file takes too long to be looked through before. Here no file is small enough."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import bot.cli.run, bot.store.schema\nbot.cli.run.SHORT, bot.store.schema.STEPS_AT_ONCE = -1.0, 1\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text("import bot.cli.run\nbot.cli.run.SMALL = 0\n")
     schema.upgrade(quiet_world.database)
     path = path_of(quiet_world.database)
     with closing(sqlite3.connect(path)) as database:
