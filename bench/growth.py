@@ -18,7 +18,7 @@ REQUESTS = history.REQUESTS
 REQUESTS_QUICK = 1_000
 LONG_START = 600.0
 """Seconds within which it is ready and has walked all of its past."""
-FEW = 30
+FEW = 1_000
 """Requests with which every list that people look at is full."""
 HOME = "App Home"
 EACH = 12
