@@ -99,10 +99,9 @@ class Directory:
         # What was just fetched counts even if fetching took longer than `max_age`.
         return self.known(person, *lists, max_age=FRESH)
 
-    async def ask(self, people: Iterable[Person], *lists: Iterable[str], max_age: float = 0.0) -> None:
-        """Ask Slack about these people and lists, unless it was asked within `max_age` seconds. What cannot
-        be read ages on."""
-        await self._learn([one.user for one in people], {name for names in lists for name in names}, max_age)
+    async def ask(self, people: Iterable[Person], *lists: Iterable[str]) -> None:
+        """Ask Slack about these people and lists now, whatever is known. What cannot be read ages on."""
+        await self._learn([one.user for one in people], {name for names in lists for name in names}, 0.0)
 
     def is_present(self, person: Person, max_age: float = FRESH) -> Eligibility:
         """Whether somebody still belongs to the workspace, as far as is known by now."""

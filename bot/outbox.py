@@ -48,6 +48,8 @@ CLOSED = UNREACHABLE | {"is_inactive"}
 with `restricted_action` are others."""
 
 
+UNTIL_IT_IS_KNOWN = timedelta(seconds=0.2)
+"""Between two looks whether this process has the right to deliver still."""
 A_SECOND = 1.02
 """And a hair: what arrives a moment early is refused, and comes seconds later than it would have."""
 
@@ -82,7 +84,7 @@ class OwnTurns:
         tenure = self._tenure()
         await self._pace.turn(channel)
         if not tenure or tenure != self._tenure():
-            raise Silenced(self._clock())
+            raise Silenced(self._clock() + UNTIL_IT_IS_KNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,8 @@ log = get_logger(__name__)
 AT_ONCE = 64
 AT_ONCE_PER_PROVIDER = 8
 JUST_NOW = 15.0
-"""Seconds within which Slack must have confirmed everybody before a permit is taken. The look-up, beside
-which Slack is asked, may take its own deadline besides."""
-A_MOMENT = 5.0
-"""Seconds after which Slack is asked once more when the look-up has come to its end."""
+"""Seconds within which Slack must have confirmed everybody before a permit is taken. The look-up, which
+comes before, may take its own deadline besides."""
 WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
 BREATH = timedelta(milliseconds=20)
@@ -298,7 +296,7 @@ class Worker:
             await self._workflow.record(request.id, Hold(stopped))
             return STILL_STOPPED
         began = self._elapsed()
-        order, _ = await asyncio.gather(self._look_up(request, reference), self._ask_about(request))
+        order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)
         command = await self._judge(request, order, epoch)
         asked_at = self._elapsed()
@@ -316,18 +314,11 @@ class Worker:
             self._quiet_since.pop(epoch, None)
         return None
 
-    async def _ask_about(self, request: Request, max_age: float = 0.0) -> None:
-        """Ask Slack about everybody whose approval counts, and the requester, unless it was asked within the
-        last `max_age` seconds."""
-        people = [approval.by for approval in request.counted]
-        lists = self._workflow.approvers_of(request)
-        await self._directory.ask([*people, request.requester], *lists, max_age=max_age)
-
     async def _judge(self, request: Request, order: OrderState, epoch: str) -> TakePermit:
         lists = self._workflow.approvers_of(request)
         account = self._workflow.account(request)
         people = [approval.by for approval in request.counted]
-        await self._ask_about(request, max_age=A_MOMENT)  # again, where the look-up took its time
+        await self._directory.ask([*people, request.requester], *lists)
         return TakePermit(
             epoch=epoch,
             order=order,

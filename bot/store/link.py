@@ -14,6 +14,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import psycopg
@@ -24,11 +25,14 @@ from bot.logs import get_logger
 from bot.store.postgres import DELIVERING, LINK, LOCKS, NEWS, PRESENCE, arguments, options
 from bot.store.store import Store
 from bot.store.work import NAME_LENGTH
+from providers import fence
 
 log = get_logger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at who is alive."""
+COUNTS_FOR = 3.0
+"""Seconds for which a look counts: whoever takes the right to deliver over from here may need no more."""
 SILENCE = 10.0
 """Seconds without a look after which the server hangs up: a worker that was stopped, or whose machine is
 gone without a word, must not keep its claims and the right to deliver."""
@@ -51,11 +55,15 @@ class Link:
         self._missing: dict[str, int] = {}
         self._may_deliver = asyncio.Event()
         self._tenures = 0
+        self._looked_at = -inf
         self._lost = asyncio.Event()
 
     def tenure(self) -> int:
-        """A number for each time this process got the right to deliver; 0 while it has none."""
-        return self._tenures if self._may_deliver.is_set() else 0
+        """A number for each time this process got the right to deliver; 0 while it has none, or has not
+        looked for so long that it may have lost it: a process that was stopped goes on before it learns that
+        its connection is gone."""
+        is_known = fence.elapsed() - self._looked_at < COUNTS_FOR
+        return self._tenures if self._may_deliver.is_set() and is_known else 0
 
     async def run(self) -> None:
         """Stay connected. Raises `StorageError` when the connection is lost."""
@@ -109,6 +117,7 @@ class Link:
                 self._tenures += 1
                 self._may_deliver.set()
         alive = await self._alive(connection)
+        self._looked_at = fence.elapsed()
         try:
             await self._let_go_of_the_dead(alive)
         except StorageError as busy:

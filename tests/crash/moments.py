@@ -11,9 +11,8 @@ from tests.crash.trial import Trial
 
 Arranged = Callable[[Trial], Awaitable[None]]
 FIRST, SECOND = APPROVERS
-DELAY = "100ms"
-"""How long calls wait that a snare watches: enough to be recognised and killed in front of, and so little
-that the look-up, beside which Slack is asked four things, still ends in time."""
+DELAY = "200ms"
+"""How long calls wait that a snare watches: enough to be recognised and killed in front of."""
 STARTS = 10
 
 
