@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from bot.errors import StorageError
@@ -106,6 +107,7 @@ class Tie(Link):
         self._wake = wake
         self._broken = asyncio.Event()
         self._tenures = 0
+        self._looked_at = inf  # the board tells at once what others have to look for
         self._down = 0.0
         self._may_deliver = asyncio.Event()
         self._lost = asyncio.Event()
