@@ -452,17 +452,20 @@ class Workflow:
         Raises `ChainBroken` when the stored request is not what its history adds up to.
         """
 
-        def take(unit: Unit) -> tuple[Permit | None, Head]:
-            verified = self._verified if self.unverified else unit.verify(self._verified)
+        unverified = self.unverified  # the walk may come to its end meanwhile, and knows more then
+
+        def take(unit: Unit) -> tuple[Permit | None, Head | None]:
+            verified = None if unverified else unit.verify(self._verified)
             request = self._present(unit, request_id)
             unit.prove(request)
             paused = why_paused(unit, self.facts(request), self._facts)
-            judged = replace(command, doubt=command.doubt or self.unverified or paused)
+            judged = replace(command, doubt=command.doubt or unverified or paused)
             after = self._save(unit, request, decide(request, judged, unit.now))
             mine = after.permit if after.state is State.EXECUTING else None
             return (mine if mine is not None and mine.epoch == epoch else None), verified
 
-        permit, self._verified = await self._store.write(take)
+        permit, verified = await self._store.write(take)
+        self._verified = verified or self._verified
         return permit
 
     async def remind(self, request_id: str) -> bool:

@@ -72,9 +72,7 @@ _FIRST = select(func.min(MessageRow.id)).where(_UNDELIVERED).group_by(col(Messag
 _OWE = insert(MessageRow)
 _FIRST_OWED = _MESSAGES.where(col(MessageRow.id).in_(_FIRST))
 _FIRST_IN = _FIRST.where(col(MessageRow.lane).in_(bindparam("lanes", expanding=True)))
-_FIRST_OWED_IN = (
-    select(*map(col, _OWED)).where(col(MessageRow.id).in_(_FIRST_IN)).order_by(col(MessageRow.id))
-)
+_FIRST_OWED_IN = _MESSAGES.where(col(MessageRow.id).in_(_FIRST_IN))
 _DELIVERED = update(MessageRow).where(_THIS).values(delivered=True, problem="")
 _COVERED = update(MessageRow).where(_IN_LANE, _IS_CARD, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
 _PAINTED = update(MessageRow).where(_IN_LANE, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
