@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.batches import Batch, waiting
 from bot.blocks.home import LISTS_AT_MOST, WAITING_AT_MOST, Overview, home_view
 from bot.blocks.text import Block
 from bot.model import ENDED, Pause, Person, Request, State
 from bot.store import Store, Unit
+from bot.store.chain import Head
 from bot.workflow import Workflow
 
 LOOKED_THROUGH = 100
@@ -24,38 +25,59 @@ ENDED_STATES = tuple(state.value for state in ENDED)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What one person's Home is made of, all read at one moment."""
+class _Common:
+    """What everybody's Home is made of. It stays as it is until something is added to the history, so it is
+    read once for all who look when something has changed."""
 
+    as_of: tuple[Head, datetime]
+    """The end of the history, and from when on was counted."""
     pending: list[Request]
     approved: list[Request]
-    mine: list[Request]
     recent: list[Request]
     counts: Mapping[State, int]
     open_lists: list[List]
-    my_lists: list[List]
     ended_lists: list[List]
     paused: list[Pause]
 
 
-def _found(unit: Unit, person: Person) -> _Found:
-    def lists(found: Iterable[Batch]) -> list[List]:
-        return [(batch, unit.lines_of(batch)) for batch in found]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one person's Home is made of, all read at one moment."""
 
+    common: _Common
+    mine: list[Request]
+    my_lists: list[List]
+
+
+def _found(unit: Unit, person: Person, known: _Common | None) -> _Found:
+    """`known`: what was common the last time."""
+    since = (unit.now - COUNTED_FOR).replace(minute=0, second=0, microsecond=0)
+    as_of = (unit.head(), since)
+    return _Found(
+        common=known if known is not None and known.as_of == as_of else _common(unit, as_of),
+        mine=unit.requests(requester=str(person), limit=10),
+        my_lists=_lists(unit, unit.batches(requester=str(person), limit=LISTS_AT_MOST)),
+    )
+
+
+def _common(unit: Unit, as_of: tuple[Head, datetime]) -> _Common:
     def undecided(state: State) -> list[Request]:
         return unit.requests(states=[state.value], limit=LOOKED_THROUGH, oldest_first=True)
 
-    return _Found(
+    return _Common(
+        as_of=as_of,
         pending=undecided(State.PENDING),
         approved=undecided(State.APPROVED),
-        mine=unit.requests(requester=str(person), limit=10),
         recent=unit.requests(states=ENDED_STATES, limit=10),
-        counts=unit.counts(since=unit.now - COUNTED_FOR),
-        open_lists=lists(unit.batches(is_open=True, oldest_first=True, limit=LISTS_READ)),
-        my_lists=lists(unit.batches(requester=str(person), limit=LISTS_AT_MOST)),
-        ended_lists=lists(unit.batches(is_open=False, limit=LISTS_AT_MOST)),
+        counts=unit.counts(since=as_of[1]),
+        open_lists=_lists(unit, unit.batches(is_open=True, oldest_first=True, limit=LISTS_READ)),
+        ended_lists=_lists(unit, unit.batches(is_open=False, limit=LISTS_AT_MOST)),
         paused=unit.pauses.all(),
     )
+
+
+def _lists(unit: Unit, found: Iterable[Batch]) -> list[List]:
+    return [(batch, unit.lines_of(batch)) for batch in found]
 
 
 class Home:
@@ -63,28 +85,30 @@ class Home:
         self._store = store
         self._workflow = workflow
         self._one_at_a_time = asyncio.Lock()
+        self._common: _Common | None = None
 
     async def view(self, person: Person) -> Block:
         """What `person` is to see at this moment. One after the other, so that a click never has to wait
         for the reading of all of them."""
         async with self._one_at_a_time:
-            found = await self._store.read(lambda unit: _found(unit, person))
-        asked = [request for request in found.pending if self._is_waited_for(person, request)]
-        held = [request for request in found.approved if self._is_held_for(person, request)]
-        several = [one for one in found.open_lists if self._is_waited_for_in(person, one[1])]
-        held_lists = [one for one in found.open_lists if self._is_held_for_in(person, one[1])]
-        of_lists = [lines[0] for _, lines in (*found.open_lists, *found.my_lists, *found.ended_lists)]
-        shown = (*asked, *held, *found.mine, *found.recent, *of_lists)
+            found = await self._store.read(lambda unit: _found(unit, person, self._common))
+            common = self._common = found.common
+        asked = [request for request in common.pending if self._is_waited_for(person, request)]
+        held = [request for request in common.approved if self._is_held_for(person, request)]
+        several = [one for one in common.open_lists if self._is_waited_for_in(person, one[1])]
+        held_lists = [one for one in common.open_lists if self._is_held_for_in(person, one[1])]
+        of_lists = [lines[0] for _, lines in (*common.open_lists, *found.my_lists, *common.ended_lists)]
+        shown = (*asked, *held, *found.mine, *common.recent, *of_lists)
         overview = Overview(
             waiting=asked[: 2 * WAITING_AT_MOST],
             mine=found.mine,
-            recent=found.recent,
-            counts=found.counts,
+            recent=common.recent,
+            counts=common.counts,
             enabled=self._workflow.accounts.facts,
             several=several,
             lately=found.my_lists,
-            ended=found.ended_lists,
-            paused=self._workflow.breakers.told(found.paused),
+            ended=common.ended_lists,
+            paused=self._workflow.breakers.told(common.paused),
             held=held,
             several_held=[one for one in held_lists if one not in several],
         )

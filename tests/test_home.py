@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import pytest
+
+from bot import home
+from bot.store import Unit
+from bot.store.chain import Head
 from sandbox.slack.forms import ViewHandle
 from tests.conftest import World
 from tests.test_batches import asked as asked_for_several
@@ -105,3 +112,27 @@ async def test_a_list_on_hold_and_one_that_has_ended_are_there_as_well(world: Wo
     await world.person("dan").command("/cancel-order", "resume digicert")
     home = await home_reads(world, "dan", "2 orders at DigiCert: 2 cancelled")
     assert "2 orders at DigiCert: 2 cancelled" in home.readable.split("Ended lately")[1]
+
+
+async def test_what_all_see_is_read_once_until_something_happens(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[tuple[Head, datetime]] = []
+    read_common = home._common
+
+    def counted(unit: Unit, as_of: tuple[Head, datetime]) -> home._Common:
+        reads.append(as_of)
+        return read_common(unit, as_of)
+
+    monkeypatch.setattr(home, "_common", counted)
+    for who in ("bob", "carol"):
+        await world.person(who).open_home()
+        await home_reads(world, who, "Nothing waits for your decision")
+    assert len(reads) == 1
+    await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    for who in ("bob", "carol", "alice"):
+        await world.person(who).open_home()
+    await home_reads(world, "alice", "waiting for approval")
+    for who in ("bob", "carol"):
+        await home_reads(world, who, "0 of 2 approvals")
+    assert len(reads) == len(set(reads)) > 1

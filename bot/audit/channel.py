@@ -55,7 +55,7 @@ class Comparison:
 
     def __init__(self, connection: Connection, facts: Mapping[str, Facts]) -> None:
         self._session = Session(connection)
-        self._unit = Unit(connection, datetime.now(UTC))
+        self._unit = Unit(connection, lambda: datetime.now(UTC))
         self._facts = facts
 
     def complaints(

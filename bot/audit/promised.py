@@ -172,7 +172,7 @@ def promised(connection: Connection, since: datetime | None = None) -> Iterator[
     promised."""
     of = col(EventRow.request_id)
     with Session(connection) as session:
-        unit = Unit(connection, datetime.now(UTC))
+        unit = Unit(connection, lambda: datetime.now(UTC))
         for one in session.exec(select(of).where(of.is_not(None)).distinct().order_by(of)):
             found = _promised(session, unit, str(one))
             if found is not None and (since is None or found.asked_at >= since):

@@ -25,12 +25,18 @@ class Database(Protocol):
         where several machines have to agree on it, and None where the machine's own will do."""
         ...
 
-    def time(self, connection: Connection) -> datetime | None:
-        """The same for a transaction that reads."""
+    def check(self, connection: Connection) -> None:
+        """Called first in each transaction that reads. Raises `StorageError` when what is there is not the
+        database of the beginning any more."""
         ...
 
-    def tell(self, connection: Connection) -> None:
-        """Let other processes know of new work, once this transaction is committed."""
+    def time(self, connection: Connection) -> datetime | None:
+        """What `begin` returns, for a transaction that reads and asks what time it is."""
+        ...
+
+    def tell(self, connection: Connection, teller: str) -> None:
+        """Let other processes know of new work, once this transaction is committed, and that it was this
+        one, which knows already."""
         ...
 
     def may_pass(self, problem: DBAPIError) -> bool:

@@ -72,8 +72,9 @@ class Link:
                 self._wake()  # whatever was told in the meantime was not heard
                 while True:
                     await self._look_around(connection)
-                    async for _ in connection.notifies(timeout=LOOK_EVERY):
-                        self._wake()
+                    async for told in connection.notifies(timeout=LOOK_EVERY):
+                        if told.payload != self._store.name:
+                            self._wake()
         except psycopg.Error as problem:
             raise StorageError(
                 f"The connection to the database was lost ({type(problem).__name__})."

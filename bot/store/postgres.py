@@ -58,12 +58,16 @@ class Postgres:
         (_, now) = connection.exec_driver_sql(lock).one()
         return cast("datetime", now).astimezone(UTC)
 
+    def check(self, _connection: Connection) -> None:
+        """A connection always leads to where it led."""
+        return
+
     def time(self, connection: Connection) -> datetime:
         now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
         return cast("datetime", now).astimezone(UTC)
 
-    def tell(self, connection: Connection) -> None:
-        connection.exec_driver_sql(f"NOTIFY {NEWS}")
+    def tell(self, connection: Connection, teller: str) -> None:
+        connection.exec_driver_sql(f"NOTIFY {NEWS}, '{teller}'")
 
     def may_pass(self, problem: DBAPIError) -> bool:
         lost = problem.connection_invalidated or isinstance(problem, OperationalError)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 from sqlalchemy import Executable, bindparam, func, insert, update
 from sqlmodel import col, select
@@ -85,22 +87,13 @@ class Unit(RequestUnit):
         oldest_first: bool = False,
     ) -> list[Batch]:
         """The newest first, unless `oldest_first`. With `states`, those with a line in one of them."""
-        made = col(BatchRow.created_at)
-        order = made if oldest_first else made.desc()
-        query = _BODY.order_by(order, col(BatchRow.id)).limit(limit).offset(skip)
-        if is_open is not None:
-            query = query.where(col(BatchRow.is_open).is_(is_open))
-        if states:
-            there = select(LineRow.batch).join(RequestRow, col(RequestRow.id) == LineRow.request_id)
-            query = query.where(col(BatchRow.id).in_(there.where(col(RequestRow.state).in_(list(states)))))
-        if provider is not None:
-            query = query.where(BatchRow.provider == provider)
-        if requester is not None:
-            query = query.where(BatchRow.requester == requester)
-        return self._batches(query)
+        values = {"is_open": is_open, "requester": requester, "provider": provider}
+        given = {name: value for name, value in values.items() if value is not None}
+        query = _listing(tuple(states), frozenset(given), oldest_first)
+        return self._batches(query, **given, limit=limit, skip=skip)
 
-    def _batches(self, query: Executable) -> list[Batch]:
-        return [load_batch(body) for body in self._ask(query).scalars()]
+    def _batches(self, query: Executable, **values: Any) -> list[Batch]:
+        return [load_batch(body) for body in self._ask(query, **values).scalars()]
 
     def lines_of(self, batch: Batch) -> list[Request]:
         """Its requests, in the order in which they were asked for."""
@@ -134,3 +127,16 @@ class Unit(RequestUnit):
         """All requests for any of these orders since then, the newest first."""
         mine = col(RequestRow.reference_key).in_(list(keys)) & (col(RequestRow.created_at) >= since)
         return self._requests(select(RequestRow.body).where(mine).order_by(col(RequestRow.created_at).desc()))
+
+
+@cache
+def _listing(states: tuple[str, ...], given: frozenset[str], oldest_first: bool) -> Executable:
+    """The statement of a list of batches. `given`: the columns they are chosen by, besides their states."""
+    made = col(BatchRow.created_at)
+    query = _BODY.order_by(made if oldest_first else made.desc(), col(BatchRow.id))
+    for name in given:
+        query = query.where(col(getattr(BatchRow, name)) == bindparam(name))
+    if states:
+        there = select(LineRow.batch).join(RequestRow, col(RequestRow.id) == LineRow.request_id)
+        query = query.where(col(BatchRow.id).in_(there.where(col(RequestRow.state).in_(states))))
+    return query.limit(bindparam("limit")).offset(bindparam("skip"))

@@ -36,7 +36,8 @@ class SQLite:
     is_shared = False
 
     def __init__(self, url: str) -> None:
-        self._path = prepare_file(url)
+        self._path = os.fspath(prepare_file(url))
+        self._log = f"{self._path}-wal"
         self._file = _identity(self._path)
         self.writer = _open(url, begin="BEGIN IMMEDIATE")
         self.reader = _open(url, begin="BEGIN")
@@ -45,20 +46,24 @@ class SQLite:
 
     def begin(self, connection: Connection) -> None:
         """The write lock is held already, by the BEGIN of the writer's engine."""
-        self.time(connection)
+        self.check(connection)
 
-    def time(self, connection: Connection) -> None:
-        log = _identity(self._path.with_name(f"{self._path.name}-wal"))
+    def check(self, connection: Connection) -> None:
+        log = _identity(self._log)
         opened = connection.info["log"] = connection.info.get("log") or log
         if _identity(self._path) != self._file or opened != log:
             raise StorageError(MOVED)
+
+    def time(self, _connection: Connection) -> None:
+        """The machine's own will do."""
+        return
 
     def _before_connecting(self, *_: object) -> None:
         """SQLite would make a new file where there is none."""
         if _identity(self._path) != self._file:
             raise StorageError(MOVED)
 
-    def tell(self, _connection: Connection) -> None:
+    def tell(self, _connection: Connection, _teller: str) -> None:
         """There is nobody else to tell."""
         return
 
@@ -118,10 +123,11 @@ def _keep_the_way_to(path: Path) -> None:
                 os.close(above)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file has this name now; None when there is none."""
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file has this name now; None when there is none. Asked twice in each transaction, so without a
+    `Path`, which costs more than the system does."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
         return None
     return found.st_dev, found.st_ino

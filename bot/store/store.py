@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ class Store:
 
     def __init__(self, url: str, clock: Callable[[], datetime] | None = None) -> None:
         self._clock = clock
+        self.name = secrets.token_hex(8)
+        """By which a process knows what it told others itself."""
         self._database = open_database(url)
         self._writer, self._reader = _Kept(self._database.writer), _Kept(self._database.reader)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
@@ -151,12 +154,12 @@ class Store:
     def _write_once(self, work: Callable[[Unit], T], units: list[Unit]) -> T:
         """Adds the unit to `units` before it begins: the last one there is the one that was committed."""
         with self._writer.transaction() as connection:
-            now = self._database.begin(connection)
-            unit = Unit(connection, self._time(now))
+            now = self._time(self._database.begin(connection))
+            unit = Unit(connection, lambda: now)
             units.append(unit)
             result = work(unit)
             if unit.news:
-                self._database.tell(connection)
+                self._database.tell(connection, self.name)
         self._is_untidy = self._is_untidy or unit.wiped
         return result
 
@@ -165,8 +168,8 @@ class Store:
             return self._read_on(connection, work)
 
     def _read_on(self, connection: Connection, work: Callable[[Unit], T]) -> T:
-        now = self._database.time(connection)
-        return work(Unit(connection, self._time(now)))
+        self._database.check(connection)
+        return work(Unit(connection, lambda: self._time(self._database.time(connection))))
 
     def _time(self, of_database: datetime | None) -> datetime:
         if self._clock is not None:

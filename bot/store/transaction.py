@@ -6,10 +6,10 @@ costs more than SQLite takes to carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any
 
@@ -51,16 +51,20 @@ class News:
 
 
 class Transaction:
-    def __init__(self, connection: Connection, now: datetime) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
         self._connection = connection
-        self.now = now
-        """One time for everything in the transaction."""
+        self._clock = clock
         self._due_in: timedelta | None = None
         self._owed_in: set[str] = set()
         self.saved: list[tuple[str | None, Event | str]] = []
         """What was added to the history: the events of requests, and the kinds of notes."""
         self.wiped = False
         """A reference was deleted: its bytes must not stay in the write-ahead log."""
+
+    @cached_property
+    def now(self) -> datetime:
+        """One time for everything in the transaction."""
+        return self._clock()
 
     @property
     def news(self) -> News | None:

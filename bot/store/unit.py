@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache, cached_property
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    Connection,
     Executable,
     bindparam,
     delete,
@@ -110,9 +110,9 @@ class RequestUnit(History, DueWork, OwedMessages):
     """What a transaction does about requests and their history; `Unit` in `bot/store/several.py` is all of
     it."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
-        super().__init__(connection, now)
-        self.pauses = Pauses(connection, now)
+    @cached_property
+    def pauses(self) -> Pauses:
+        return Pauses(self._connection, lambda: self.now)
 
     # --- requests ---------------------------------------------------------------------------------
 
@@ -154,23 +154,10 @@ class RequestUnit(History, DueWork, OwedMessages):
     ) -> list[Request]:
         """The newest requests first, unless `oldest_first`. Those that were asked for in a batch only
         `with_lines`, or when one needs a person by itself."""
-        made = col(RequestRow.created_at)
-        order = (made if oldest_first else made.desc(), col(RequestRow.id))
-        query = _BODY
-        if provider is not None:
-            query = query.where(RequestRow.provider == provider)
-        if not with_lines:
-            query = query.where(_WITH_ITS_OWN_CARD)
-        if since is not None:
-            query = query.where(RequestRow.created_at >= since)
-        if requester is not None:
-            query = query.where(RequestRow.requester == requester)
-        if states and requester is None:
-            some = _first_of_each(query, states, order, skip + limit)
-            query = _BODY.where(col(RequestRow.id).in_(some))
-        elif states:
-            query = query.where(col(RequestRow.state).in_(list(states)))
-        return self._requests(query.order_by(*order).limit(limit).offset(skip))
+        values = {"requester": requester, "provider": provider, "since": since}
+        given = {name: value for name, value in values.items() if value is not None}
+        query = _listing(tuple(states), frozenset(given), oldest_first, with_lines)
+        return self._requests(query, **given, limit=limit, skip=skip, reach=skip + limit)
 
     def counts(self, since: datetime) -> dict[State, int]:
         """How many requests made since then are in each state."""
@@ -306,11 +293,34 @@ def begins_with(column: Any, prefix: str) -> tuple[Any, Any]:
     return column >= prefix, column < f"{prefix}g"
 
 
-def _first_of_each(query: Any, states: Sequence[str], order: Sequence[Any], limit: int) -> Any:
+@cache
+def _listing(
+    states: tuple[str, ...], given: frozenset[str], oldest_first: bool, with_lines: bool
+) -> Executable:
+    """The statement of a list of requests. `given`: what they are chosen by, besides their states."""
+    made = col(RequestRow.created_at)
+    order = (made if oldest_first else made.desc(), col(RequestRow.id))
+    query = _BODY
+    if "provider" in given:
+        query = query.where(RequestRow.provider == bindparam("provider"))
+    if not with_lines:
+        query = query.where(_WITH_ITS_OWN_CARD)
+    if "since" in given:
+        query = query.where(made >= bindparam("since"))
+    if "requester" in given:
+        query = query.where(RequestRow.requester == bindparam("requester"))
+    if states and "requester" not in given:
+        query = _BODY.where(col(RequestRow.id).in_(_first_of_each(query, states, order)))
+    elif states:
+        query = query.where(col(RequestRow.state).in_(states))
+    return query.order_by(*order).limit(bindparam("limit")).offset(bindparam("skip"))
+
+
+def _first_of_each(query: Any, states: Sequence[str], order: Sequence[Any]) -> Any:
     """The IDs of the first of each state by itself: the index has those in order. All states together would
     have to be sorted, however many requests have ended by now."""
-    ids = query.with_only_columns(col(RequestRow.id))
-    each = (ids.where(RequestRow.state == state).order_by(*order).limit(limit) for state in states)
+    ids = query.with_only_columns(col(RequestRow.id)).order_by(*order).limit(bindparam("reach"))
+    each = (ids.where(RequestRow.state == state) for state in states)
     return union_all(*(sqlalchemy_select(one.subquery().c.id) for one in each))
 
 

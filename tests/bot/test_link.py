@@ -59,6 +59,7 @@ class Worker:
         self.delivers = False
         self.deliveries = 0
         """How often delivering was begun."""
+        self.store.on_news(lambda _news: self._wake())
         self.link = Link(url, self.store, self._wake)
         self.running: asyncio.Task[None] = asyncio.create_task(self.link.run())
         self._delivering = asyncio.create_task(self.link.while_delivering(self._deliver))
@@ -148,6 +149,17 @@ async def test_what_one_process_saves_wakes_the_workers_of_others(
     for worker in (one, other):
         await worker.looks(3)
     assert (one.woken, other.woken) == (3, 3), "a note is no news"
+
+
+async def test_a_process_is_not_woken_by_what_it_tells_the_others(new_worker: NewWorker) -> None:
+    """It knows already, and would read everything once more after each of its own transactions."""
+    one, other = await new_worker(), await new_worker()
+    await one.store.write(lambda unit: unit.schedule("cancel", "r1", "digicert", unit.now))
+    assert one.woken == 2, "told by its own store, at once"
+    await until(lambda: other.woken == 2)
+    for worker in (one, other):
+        await worker.looks(3)
+    assert (one.woken, other.woken) == (2, 2)
 
 
 async def test_what_was_rolled_back_wakes_nobody(new_worker: NewWorker, store: Store) -> None:

@@ -58,7 +58,7 @@ def read(url: str, reason: str) -> Records:
 def verify(url: str) -> int:
     """The number of events. Raises `ChainBroken` when the history does not verify."""
     with _opened(url) as session:
-        return Unit(session.connection(), datetime.now(UTC)).verify(Head()).seq
+        return Unit(session.connection(), lambda: datetime.now(UTC)).verify(Head()).seq
 
 
 def copied(url: str, folder: Path) -> str:
@@ -89,7 +89,7 @@ def erase(url: str) -> None:
 
 
 def _read(session: Session, reason: str) -> Records:
-    unit = Unit(session.connection(), datetime.now(UTC))
+    unit = Unit(session.connection(), lambda: datetime.now(UTC))
     request = next((one for one in unit.requests(limit=10) if one.reason == reason), None)
     if request is None:
         return Records()
