@@ -48,6 +48,7 @@ async def _one(stage: Stage, form: View) -> float:
     await stage.send(form, reference)
     card = await stage.card(reference)
     await stage.click("bob", card, "approve")
+    await stage.calm()  # approvals come minutes apart
     arrived: list[float] = []
 
     def heard(call: Call, *_: object) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 from bench.stage import Stage, button
 from sandbox.slack.model import Json, View
-
-QUIET = 0.5
-"""Seconds without another call after which the bot has said all that it has to say."""
 
 
 async def record(stage: Stage, form: View) -> Path:
@@ -43,11 +39,8 @@ async def record(stage: Stage, form: View) -> Path:
 
 async def _said(stage: Stage) -> list[Json]:
     """What was called since the last time, once nothing more comes."""
+    await stage.calm()
     calls = stage.workspace.calls
-    number = -1
-    while number != len(calls):
-        number = len(calls)
-        await asyncio.sleep(QUIET)
     said: list[Json] = [{"method": call.method, "args": call.args} for call in calls]
     calls.clear()
     return said

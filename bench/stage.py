@@ -19,6 +19,8 @@ from sandbox.slack.model import Json, Member, Message, Reply, View
 from sandbox.slack.workspace import Workspace
 from sandbox.town import CHANNEL, Town
 
+QUIET = 0.5
+"""Seconds without another call to Slack after which all is said."""
 SETTLED = 120.0
 """Seconds after which what was waited for is not coming any more."""
 
@@ -41,6 +43,13 @@ class Stage:
     def talk_to(self, url: str) -> None:
         """From now on what people do goes to the process that listens there."""
         self.workspace.deliver_to_http(url)
+
+    async def calm(self) -> None:
+        """Return once nothing is said to Slack any more. Nobody tells when that is, so it takes a moment."""
+        number = -1
+        while number != len(self.workspace.calls):
+            number = len(self.workspace.calls)
+            await asyncio.sleep(QUIET)
 
     def newcomers(self, number: int) -> list[Member]:
         """So many more people who may ask: nobody may have more than twenty open requests."""

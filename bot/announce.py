@@ -104,6 +104,11 @@ def whisper(channel: str, person: Person, text: str) -> Owed:
     return Owed(f"whisper:{person.user}", Kind.WHISPER, None, channel, _body(user=person.user, text=text))
 
 
+def is_for_one(lane: str) -> bool:
+    """Whether what is owed there is for one person, who may be waiting for it."""
+    return lane.startswith(("home:", "direct:", "whisper:"))
+
+
 def _reply(request: Request, text: str) -> Owed:
     outcome = request.state.value if request.state in OUTCOMES else None
     body = _body(text=text, blocks=[section(text, "line")], outcome=outcome)

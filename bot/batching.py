@@ -269,8 +269,7 @@ class Batches(BatchViews):
                 for work in self._due(unit, before, after, events)
             ]
         )
-        owe(unit, _card(batch))
-        owe(unit, _reply(batch, said.batch_decided(batch, action, by, changed, reason)))
+        owe(unit, _card(batch), _reply(batch, said.batch_decided(batch, action, by, changed, reason)))
         homes.paint(unit)
         if action == "take back":
             self._remind_later(unit, batch)
@@ -284,8 +283,7 @@ class Batches(BatchViews):
         batch = self._present(unit, after.batch)
         owe(unit, _card(batch))
         if after.state in LEFT_TO_PEOPLE:
-            for message in announce.owed(before, after, events, self.facts(batch)):
-                owe(unit, message)
+            owe(unit, *announce.owed(before, after, events, self.facts(batch)))
         states = unit.line_states(batch.id)
         if (
             before

@@ -130,11 +130,6 @@ class Breakers:
         """Each pause as markup: what is paused, by whom and why, and what ends it."""
         return [pauses.in_force(each, self._facts.get(each.provider)) for each in paused]
 
-    async def stop(self, request: Request) -> str:
-        """Why nothing may be sent for a request now; empty when nothing is in the way."""
-        facts = self._facts[request.provider]
-        return await self._store.read(lambda unit: why_paused(unit, facts, self._facts))
-
     async def _may(self, provider: str, by: Person, action: str) -> None:
         """Raises `Refused`, after that is in the history, unless `by` may approve at this provider."""
         lists = [one.approvers for one in self._accounts if provider in ("", one.facts.name)]

@@ -15,6 +15,5 @@ WATCHERS_AT_MOST = 30
 
 def paint(unit: Unit) -> None:
     """Owe a new App Home to everybody who looked at theirs lately."""
-    for watcher in unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST):
-        owed = announce.home(watcher)
-        unit.owe(owed.lane, owed.kind, request_id=owed.request_id, target=owed.target, body=owed.body)
+    homes = map(announce.home, unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST))
+    unit.owe_all((one.lane, one.kind, one.request_id, one.target, one.body) for one in homes)

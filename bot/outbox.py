@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
 
+from bot.announce import is_for_one
 from bot.delivery import (
     LONGEST_SILENCE,
     Delivery,
@@ -50,6 +51,9 @@ with `restricted_action` are others."""
 
 UNTIL_IT_IS_KNOWN = timedelta(seconds=0.2)
 """Between two looks whether this process has the right to deliver still."""
+A_BREATH = 0.05
+"""Seconds until it is looked for what is owed, unless somebody waits for it. What happens next often changes
+the same card again, and a cancel that was approved leaves before the channel is told so."""
 A_SECOND = 1.02
 """And a hair: what arrives a moment early is refused, and comes seconds later than it would have."""
 
@@ -122,6 +126,7 @@ class Outbox:
         self._clock = clock
         self._idle = idle
         self._wake = asyncio.Event()
+        self._is_about_to_look = False
         self._everywhere = True
         """Whether all lanes are to be looked through for what is next in them."""
         self._look_at = inf
@@ -151,12 +156,21 @@ class Outbox:
     def wake(self) -> None:
         """Something may be owed, wherever."""
         self._everywhere = True
-        self._wake.set()
+        self._look_soon()
 
     def wake_for(self, lanes: Iterable[str]) -> None:
         """Something is owed in these lanes that was not before."""
-        self._told.update(lanes)
-        self._wake.set()
+        lanes = frozenset(lanes)
+        self._told |= lanes
+        if any(map(is_for_one, lanes)):
+            self._wake.set()
+        else:
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._is_about_to_look:
+            self._is_about_to_look = True
+            asyncio.get_running_loop().call_later(A_BREATH, self._wake.set)
 
     async def run(self) -> None:
         """Deliver what is owed, for ever. May be cancelled and begun again at any time; what was under
@@ -166,6 +180,7 @@ class Outbox:
             self._everywhere = True
             while True:
                 self._wake.clear()
+                self._is_about_to_look = False
                 await self._look()
                 await self._sleep(self._start_what_is_due())
         finally:

@@ -273,7 +273,7 @@ class Worker:
 
     async def _cancel(self, held: Held) -> Again:
         """Judge everything again, take a permit, send one cancel, write down the answer."""
-        request, reference = await self._workflow.load(held.request_id)
+        request, reference, stopped = await self._workflow.load_to_send(held.request_id)
         if request.state is State.EXECUTING and request.permit is not None:
             # The permit was written and no answer is recorded: the process died in between. The call
             # may have gone out; from here on only look-ups tell.
@@ -292,7 +292,7 @@ class Worker:
         except CountersignError as gone:
             await self._workflow.record(request.id, Hold(gone.advice))
             return agenda.next_look(held.runs + 2, None)
-        if stopped := self._workflow.unverified or await self._workflow.breakers.stop(request):
+        if stopped:
             await self._workflow.record(request.id, Hold(stopped))
             return STILL_STOPPED
         began = self._elapsed()

@@ -437,6 +437,16 @@ class Workflow:
 
         return await self._store.read(read)
 
+    async def load_to_send(self, request_id: str) -> tuple[Request, str | None, str]:
+        """`load`, and why nothing may be sent for it now; empty when nothing is in the way."""
+
+        def read(unit: Unit) -> tuple[Request, str | None, str]:
+            request = self._present(unit, request_id)
+            stopped = self.unverified or why_paused(unit, self.facts(request), self._facts)
+            return request, unit.reference(request_id), stopped
+
+        return await self._store.read(read)
+
     async def record(self, request_id: str, command: Command) -> Request:
         """Apply what the worker found out."""
 
@@ -534,10 +544,9 @@ class Workflow:
         if after.batch:
             self.batches.follow(unit, before, after, events)
             return
-        for work in agenda.due(before, after, events, unit.now, self.policy.timing):
-            unit.schedule(work.kind, after.id, work.lane, work.at)
-        for message in announce.owed(before, self.by_name(after), events, self.facts(after)):
-            owe(unit, message)
+        due = agenda.due(before, after, events, unit.now, self.policy.timing)
+        unit.schedule_all([(work.kind, after.id, work.lane, work.at) for work in due])
+        owe(unit, *announce.owed(before, self.by_name(after), events, self.facts(after)))
         homes.paint(unit)
 
     def by_name(self, request: Request) -> Request:
@@ -605,7 +614,5 @@ def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:
         raise Refused("bad_text", typed.reveals(what))
 
 
-def owe(unit: Unit, message: announce.Owed) -> None:
-    unit.owe(
-        message.lane, message.kind, request_id=message.request_id, target=message.target, body=message.body
-    )
+def owe(unit: Unit, *messages: announce.Owed) -> None:
+    unit.owe_all((one.lane, one.kind, one.request_id, one.target, one.body) for one in messages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -70,6 +70,7 @@ _MESSAGES = select(*map(col, _OWED)).order_by(col(MessageRow.id))
 _FIRST = select(func.min(MessageRow.id)).where(_UNDELIVERED).group_by(col(MessageRow.lane))
 
 _OWE = insert(MessageRow)
+_WHAT = ("lane", "kind", "request_id", "target", "body")
 _FIRST_OWED = _MESSAGES.where(col(MessageRow.id).in_(_FIRST))
 _FIRST_IN = _FIRST.where(col(MessageRow.lane).in_(bindparam("lanes", expanding=True)))
 _FIRST_OWED_IN = _MESSAGES.where(col(MessageRow.id).in_(_FIRST_IN))
@@ -96,10 +97,14 @@ _WATCHERS = (
 
 class OwedMessages(Transaction):
     def owe(self, lane: str, kind: str, *, request_id: str | None, target: str, body: str = "") -> None:
+        self.owe_all([(lane, kind, request_id, target, body)])
+
+    def owe_all(self, messages: Iterable[tuple[str, str, str | None, str, str]]) -> None:
+        """`owe` for many: lane, kind, request, target and body of each, in their order."""
         at_once = {"due": self.now, "created_at": self.now, "delivered": False, "tries": 0, "problem": ""}
-        what = {"lane": lane, "kind": kind, "request_id": request_id, "target": target, "body": body}
-        self._change_all(_OWE, [what | at_once])
-        self._owed_in.add(lane)
+        new = list(messages)
+        self._change_all(_OWE, [dict(zip(_WHAT, message, strict=True)) | at_once for message in new])
+        self._owed_in.update(lane for lane, *_ in new)
 
     def owed(self) -> list[OwedMessage]:
         """The first undelivered message of each lane, the oldest first."""

@@ -54,6 +54,33 @@ async def test_every_request_has_one_card_of_its_own_and_its_replies_are_below_i
         assert reason.split("because of ")[1][:2] in card.readable
 
 
+async def test_what_happens_to_a_request_in_one_breath_is_one_painting_of_its_card(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "A_BREATH", 0.5)
+    async with office.delivering():
+        await office.begin_and_approve()
+        await office.delivered()
+        painted = len(office.calls("chat.update"))
+        for number in range(3):
+            await office.happen("r1", Held(f"reason {number}"))
+        await office.delivered()
+    assert len(office.calls("chat.update")) == painted + 1
+    assert "reason 2" in office.cards[0].readable
+    assert len(office.told("reason")) == 3
+
+
+async def test_what_is_for_one_person_goes_out_at_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "A_BREATH", 3600.0)
+    async with office.delivering():
+        for number in range(3):
+            await office.whisper(BOB, f"answer {number}")
+            await office.delivered()
+    assert len(office.calls("chat.postEphemeral")) == 3
+
+
 async def test_a_request_slack_will_not_take_does_not_hold_back_others(office: Office) -> None:
     await office.begin("r1")
     office.workspace.fail_next("chat.postMessage", "internal_error")
