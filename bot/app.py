@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.settings import Settings
 from bot.slack import Identity, Slack, SlackProblem
 from bot.store import Store
-from bot.store.transaction import News
+from bot.store.transaction import MESSAGES, WORK, News
 from bot.supervise import Supervisor
 from bot.witness import Witness
 from bot.worker import Deadlines, Worker
@@ -250,6 +250,10 @@ class Bot:
         pace = OwnTurns(self._pace, link.tenure, self._clock) if link else self._pace
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
         self._store.on_news(self._tell)
+        worker = self._worker
+        self._store.takes_work = lambda: worker.has_room
+        if link:
+            self._store.takes_messages = lambda: bool(link.tenure())
         self._health.add(self._delivers)
         self._supervisor.keep_running("witness", self._witness.run)
         self._supervisor.keep_running("worker", self._worker.run)
@@ -277,10 +281,12 @@ class Bot:
         if news.owed_in:
             self._outbox.wake_for(news.owed_in)
 
-    def _wake(self) -> None:
+    def _wake(self, about: Collection[str]) -> None:
         """Another process saved something."""
-        self._worker.wake()
-        self._outbox.wake()
+        if WORK in about:
+            self._worker.wake()
+        if MESSAGES in about:
+            self._outbox.wake()
 
     async def _open_door(self, door: HttpDoor | None, workflow: Workflow, identity: Identity) -> None:
         if not self._roles.web:

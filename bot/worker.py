@@ -121,6 +121,9 @@ class Worker:
         """When something is due, by the loop's time, as far as that is known."""
         self._is_unsure = True
         """Something may be due of which nothing is known here."""
+        self._is_taking = False
+        self.has_room = False
+        """Whether whatever becomes due now is taken here at once. Any thread may look."""
         self._running: set[int] = set()
         """Actions whose task lives in this process, whatever their lease says."""
         self._quiet_since: dict[str, float] = {}
@@ -155,14 +158,18 @@ class Worker:
 
     async def run(self) -> None:
         """Take what is due, for ever."""
-        self._is_unsure = True
-        while True:
-            self._wake.clear()
-            if self._is_unsure:
-                await self._look()
-            if self._look_at <= asyncio.get_running_loop().time():
-                await self._take()
-            await self._sleep()
+        self._is_unsure = self._is_taking = True
+        self._see_what_fits()
+        try:
+            while True:
+                self._wake.clear()
+                if self._is_unsure:
+                    await self._look()
+                if self._look_at <= asyncio.get_running_loop().time():
+                    await self._take()
+                await self._sleep()
+        finally:
+            self._is_taking = self.has_room = False
 
     async def _look(self) -> None:
         """By reading only: where there is nothing to take, the disk and other workers are spared."""
@@ -185,9 +192,13 @@ class Worker:
             self._busy[held.lane] += 1
             self._running.add(held.id)
             self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
+        self._see_what_fits()
         # What is due and finds no room stays on the agenda; whoever finishes wakes us.
         if wait is not None and self._busy.total() < AT_ONCE:
             self.wake_in(max(wait, BREATH))
+
+    def _see_what_fits(self) -> None:
+        self.has_room = self._is_taking and self._busy.total() < AT_ONCE and not _full(self._busy)
 
     async def _sleep(self) -> None:
         """Until something is due. Every now and then the database is read even if nobody told of anything:
@@ -228,6 +239,7 @@ class Worker:
             makes_room = self._busy.total() >= AT_ONCE or held.lane in _full(self._busy)
             self._busy[held.lane] -= 1
             self._running.discard(held.id)
+            self._see_what_fits()
             if makes_room:
                 self.wake()
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from bot import app, supervise
+from bot.store.link import EVERYTHING
 from sandbox.slack.model import Message
 from tests.bot.test_health import ready
 from tests.conftest import World
@@ -137,4 +138,4 @@ async def test_nonsense_about_people_is_no_answer_and_asked_again(
 
 def wake(world: World) -> None:
     assert world.bot is not None
-    world.bot._wake()
+    world.bot._wake(EVERYTHING)

@@ -34,9 +34,9 @@ class Database(Protocol):
         """What `begin` returns, for a transaction that reads and asks what time it is."""
         ...
 
-    def tell(self, connection: Connection, teller: str) -> None:
-        """Let other processes know of new work, once this transaction is committed, and that it was this
-        one, which knows already."""
+    def tell(self, connection: Connection, words: str) -> None:
+        """Let other processes know, once this transaction is committed. The words are in letters, digits
+        and spaces."""
         ...
 
     def may_pass(self, problem: DBAPIError) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
@@ -24,11 +24,13 @@ from bot.errors import StorageError
 from bot.logs import get_logger
 from bot.store.postgres import DELIVERING, LINK, LOCKS, NEWS, PRESENCE, arguments, options
 from bot.store.store import Store
+from bot.store.transaction import MESSAGES, WORK
 from bot.store.work import NAME_LENGTH
 from providers import fence
 
 log = get_logger(__name__)
 
+EVERYTHING = (WORK, MESSAGES)
 LOOK_EVERY = 1.0
 """Seconds between two looks at who is alive."""
 COUNTS_FOR = 3.0
@@ -44,7 +46,8 @@ connection broke comes back before; should it be slower, the permit still keeps 
 class Link:
     """One for each worker process. `run` it in a loop that is started again when it fails."""
 
-    def __init__(self, url: str, store: Store, wake: Callable[[], None]) -> None:
+    def __init__(self, url: str, store: Store, wake: Callable[[Collection[str]], None]) -> None:
+        """`wake` is called with what there may be news about."""
         number = secrets.randbits(31)
         self.name = f"{number:0{NAME_LENGTH}x}"
         """What the tokens of this worker begin with."""
@@ -56,6 +59,7 @@ class Link:
         self._may_deliver = asyncio.Event()
         self._tenures = 0
         self._looked_at = -inf
+        self._alive_before: frozenset[str] = frozenset()
         self._lost = asyncio.Event()
 
     def tenure(self) -> int:
@@ -69,12 +73,11 @@ class Link:
         """Stay connected. Raises `StorageError` when the connection is lost."""
         try:
             async with self._connected() as connection:
-                self._wake()  # whatever was told in the meantime was not heard
+                self._wake(EVERYTHING)  # whatever was told in the meantime was not heard
                 while True:
                     await self._look_around(connection)
                     async for told in connection.notifies(timeout=LOOK_EVERY):
-                        if told.payload != self._store.name:
-                            self._wake()
+                        self._hear(told.payload)
         except psycopg.Error as problem:
             raise StorageError(
                 f"The connection to the database was lost ({type(problem).__name__})."
@@ -82,6 +85,12 @@ class Link:
         finally:
             self._may_deliver.clear()
             self._lost.set()
+
+    def _hear(self, words: str) -> None:
+        """Whoever tells says who it is, and of what there is news."""
+        teller, *about = words.split() or [""]
+        if teller != self._store.name:
+            self._wake(about or EVERYTHING)
 
     async def while_delivering(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` whenever, and only as long as, this process is the one that delivers."""
@@ -119,6 +128,9 @@ class Link:
                 self._may_deliver.set()
         alive = await self._alive(connection)
         self._looked_at = fence.elapsed()
+        if self._alive_before - alive:
+            self._wake(EVERYTHING)  # whoever is gone may have kept news for itself
+        self._alive_before = alive
         try:
             await self._let_go_of_the_dead(alive)
         except StorageError as busy:

@@ -66,8 +66,8 @@ class Postgres:
         now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
         return cast("datetime", now).astimezone(UTC)
 
-    def tell(self, connection: Connection, teller: str) -> None:
-        connection.exec_driver_sql(f"NOTIFY {NEWS}, '{teller}'")
+    def tell(self, connection: Connection, words: str) -> None:
+        connection.exec_driver_sql(f"NOTIFY {NEWS}, '{words}'")
 
     def may_pass(self, problem: DBAPIError) -> bool:
         lost = problem.connection_invalidated or isinstance(problem, OperationalError)

@@ -63,7 +63,7 @@ class SQLite:
         if _identity(self._path) != self._file:
             raise StorageError(MOVED)
 
-    def tell(self, _connection: Connection, _teller: str) -> None:
+    def tell(self, _connection: Connection, _words: str) -> None:
         """There is nobody else to tell."""
         return
 

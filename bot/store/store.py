@@ -19,7 +19,7 @@ from bot.logs import get_logger
 from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
 from bot.store.several import Unit
-from bot.store.transaction import News
+from bot.store.transaction import MESSAGES, WORK, News
 
 log = get_logger(__name__)
 
@@ -35,6 +35,10 @@ class Store:
         self._clock = clock
         self.name = secrets.token_hex(8)
         """By which a process knows what it told others itself."""
+        self.takes_work: Callable[[], bool] = lambda: False
+        """Whether this process does what becomes due as soon as it is told, so that no other has to look."""
+        self.takes_messages: Callable[[], bool] = lambda: False
+        """Whether it delivers what is owed."""
         self._database = open_database(url)
         self._writer, self._reader = _Kept(self._database.writer), _Kept(self._database.reader)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
@@ -158,10 +162,17 @@ class Store:
             unit = Unit(connection, lambda: now)
             units.append(unit)
             result = work(unit)
-            if unit.news:
-                self._database.tell(connection, self.name)
+            if others := self.left_to_others(unit.news):
+                self._database.tell(connection, " ".join([self.name, *others]))
         self._is_untidy = self._is_untidy or unit.wiped
         return result
+
+    def left_to_others(self, news: News | None) -> list[str]:
+        """What others have to be told of: for what is taken here, each of them would look in vain."""
+        if news is None:
+            return []
+        work = [WORK] if news.due_in is not None and not self.takes_work() else []
+        return work + ([MESSAGES] if news.owed_in and not self.takes_messages() else [])
 
     def _read_once(self, work: Callable[[Unit], T]) -> T:
         with self._reader.transaction() as connection:

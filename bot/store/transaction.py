@@ -40,6 +40,10 @@ def _built(upsert: Upsert, dialect: str) -> Executable:
     return statement
 
 
+WORK, MESSAGES = "work", "messages"
+"""What there may be news about."""
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """What a transaction left to be done by others."""

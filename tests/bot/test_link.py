@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import operator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -13,7 +15,8 @@ from sqlalchemy.engine import make_url
 from bot.errors import StorageError
 from bot.store import Store, Unit, link
 from bot.store.link import GONE_AFTER, Link
-from tests import postgres
+from bot.store.transaction import MESSAGES, WORK
+from tests import past_the_bot, postgres
 from tests.bot.stores import opened
 
 T = TypeVar("T")
@@ -56,6 +59,7 @@ class Worker:
     def __init__(self, url: str) -> None:
         self.store = Counting(url)
         self.woken = 0
+        self.heard_of: set[str] | None = None
         self.delivers = False
         self.deliveries = 0
         """How often delivering was begun."""
@@ -64,8 +68,9 @@ class Worker:
         self.running: asyncio.Task[None] = asyncio.create_task(self.link.run())
         self._delivering = asyncio.create_task(self.link.while_delivering(self._deliver))
 
-    def _wake(self) -> None:
+    def _wake(self, about: Collection[str] = ()) -> None:
         self.woken += 1
+        self.heard_of = set(about)
 
     async def _deliver(self) -> None:
         self.deliveries += 1
@@ -162,6 +167,47 @@ async def test_a_process_is_not_woken_by_what_it_tells_the_others(new_worker: Ne
     assert (one.woken, other.woken) == (2, 2)
 
 
+async def test_others_are_told_only_of_what_is_left_to_them(
+    new_worker: NewWorker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look of theirs costs a reading, and would find nothing."""
+    worker = await new_worker()
+
+    def both(unit: Unit) -> None:
+        unit.schedule("cancel", "r1", "digicert", unit.now)
+        unit.owe("r1", "card", request_id="r1", target="C1")
+
+    heard: list[set[str] | None] = []
+    for taken in ((), (WORK,), (MESSAGES,), (WORK, MESSAGES), ()):
+        monkeypatch.setattr(store, "takes_work", partial(operator.contains, taken, WORK))
+        monkeypatch.setattr(store, "takes_messages", partial(operator.contains, taken, MESSAGES))
+        worker.heard_of = None
+        store.write_now(both)
+        if len(taken) < 2:
+            await until(lambda: worker.heard_of is not None)
+            heard.append(worker.heard_of)
+    assert heard == [{WORK, MESSAGES}, {MESSAGES}, {WORK}, {WORK, MESSAGES}]
+
+
+async def test_a_process_of_an_earlier_version_that_says_nothing_is_heard_as_well(
+    new_worker: NewWorker, database: str
+) -> None:
+    worker = await new_worker()
+    with past_the_bot.connected(database) as client:
+        client.change("NOTIFY countersign")
+    await until(lambda: worker.woken == 2)
+    assert worker.heard_of == {WORK, MESSAGES}
+
+
+async def test_what_a_process_that_is_gone_kept_for_itself_is_looked_for(new_worker: NewWorker) -> None:
+    gone, other = await new_worker(), await new_worker()
+    await other.looks(2)
+    woken = other.woken
+    await gone.dies()
+    await until(lambda: other.woken > woken)
+    assert other.heard_of == {WORK, MESSAGES}
+
+
 async def test_what_was_rolled_back_wakes_nobody(new_worker: NewWorker, store: Store) -> None:
     worker = await new_worker()
 
@@ -190,7 +236,7 @@ async def test_what_a_worker_held_that_died_is_free_soon_and_others_are_told(
     looks = other.store.looks
     await until(lambda: not holders(store))
     assert GONE_AFTER - 1 <= other.store.looks - looks <= GONE_AFTER + 1
-    await until(lambda: other.woken == 3)
+    await until(lambda: other.woken == 4)  # that it is gone, and that its work is free
     assert store.write_now(lambda unit: unit.claim("another", LEASE, ())) is not None
 
 
@@ -285,12 +331,12 @@ async def test_a_server_that_refuses_is_an_error_without_the_password(database: 
     with postgres.somebody(database, password="the right one") as url:
         wrong = make_url(url).set(password="c4n4ry wrong").render_as_string(hide_password=False)
         with opened(wrong, None) as store, pytest.raises(StorageError) as caught:
-            await Link(wrong, store, lambda: None).run()
+            await Link(wrong, store, lambda _about: None).run()
         assert caught.value.advice == "The connection to the database was lost (OperationalError)."
         assert caught.value.__cause__ is None
         connected = asyncio.Event()
         with opened(url, None) as store:
-            running = asyncio.create_task(Link(url, store, connected.set).run())
+            running = asyncio.create_task(Link(url, store, lambda _about: connected.set()).run())
             await asyncio.wait_for(connected.wait(), 10)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

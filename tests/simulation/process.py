@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
@@ -16,7 +16,8 @@ from bot.errors import StorageError
 from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.slack import SlackProblem
 from bot.store import Store, Unit
-from bot.store.transaction import News
+from bot.store.link import EVERYTHING
+from bot.store.transaction import MESSAGES, WORK, News
 from bot.supervise import Supervisor
 from bot.witness import Witness
 from bot.worker import Deadlines, Worker
@@ -108,7 +109,7 @@ class Process(Owner):
 
     def _start_work(self, workflow: Workflow, directory: Directory, witness: Witness) -> None:
         world, schedule = self.world, self.world.schedule
-        self.tie = Tie(self, self._wake) if schedule.shared else None
+        self.tie = tie = Tie(self, self._wake) if schedule.shared else None
         self.worker = Worker(
             self.store,
             workflow,
@@ -122,6 +123,10 @@ class Process(Owner):
             self.tie.name if self.tie else "",
         )
         self.store.on_news(self._tell)
+        worker = self.worker
+        self.store.takes_work = lambda: worker.has_room
+        if tie is not None:
+            self.store.takes_messages = lambda: bool(tie.tenure())
         self.supervisor.keep_running("worker", self.worker.run)
         if self.tie is not None:
             self.ties.keep_running("database link", self.tie.run)
@@ -144,9 +149,10 @@ class Process(Owner):
         if self.outbox is not None:
             self.outbox.wake_for(news.owed_in)
 
-    def _wake(self) -> None:
-        self.worker.wake()
-        if self.outbox is not None:
+    def _wake(self, about: Collection[str] = EVERYTHING) -> None:
+        if WORK in about:
+            self.worker.wake()
+        if MESSAGES in about and self.outbox is not None:
             self.outbox.wake()
 
     async def _introduce(self, slack: Connection) -> None:
@@ -193,6 +199,7 @@ class ProcessStore(Store):
         self._process = process
         self._world = process.world
         self._tells: list[Callable[[News], None]] = []
+        self.takes_work = self.takes_messages = lambda: False
 
     @property
     def is_shared(self) -> bool:
@@ -226,8 +233,8 @@ class ProcessStore(Store):
             self._world.checks.after_commit(self._process)
         result = self._world.write(told)
         self._world.checks.after_commit(self._process)
-        if heard:
-            self._world.board.tell(self._process)
+        if others := {each for news in heard for each in self.left_to_others(news)}:
+            self._world.board.tell(self._process, others)
         await self._process.at(Effect.WRITTEN)
         if trouble == "not told":
             raise StorageError("The connection was lost.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Set
 from math import inf
 from typing import TYPE_CHECKING
 
 from bot.errors import StorageError
-from bot.store.link import GONE_AFTER, LOOK_EVERY, SILENCE, Link
+from bot.store.link import EVERYTHING, GONE_AFTER, LOOK_EVERY, SILENCE, Link
 from bot.store.work import NAME_LENGTH
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Board:
         if self._deliverer is tie:
             self._deliverer = None
             self._soon(self._appoint)
+        self.world.later(self.world.dice.roll("look around") * LOOK_EVERY, self.tell, tie.process, EVERYTHING)
         wait = self.world.dice.between("look around", GONE_AFTER - 1, GONE_AFTER + 1)
         self.world.later(LOOK_EVERY * wait, self._let_go, tie)
 
@@ -56,11 +57,13 @@ class Board:
             self.leaves(tie)
             tie.cut(0.0)
 
-    def tell(self, teller: Process) -> None:
-        """There is new work: the others hear of it."""
+    def tell(self, teller: Process, about: Collection[str]) -> None:
+        """There is news for the others: they hear of it."""
         for tie in self.ties:
-            if tie.process is not teller and not tie.is_woken:
-                tie.is_woken = True
+            if tie.process is teller:
+                continue
+            is_new, tie.told = not tie.told, tie.told | {*about}
+            if is_new:
                 self.world.later(self.world.dice.roll("notify") * 0.1, tie.hear)
 
     def _soon(self, work: Callable[[], None]) -> None:
@@ -100,9 +103,10 @@ async def _free(process: Process, name: str) -> None:
 class Tie(Link):
     """One process's connection. What it may do while it delivers is the real thing."""
 
-    def __init__(self, process: Process, wake: Callable[[], None]) -> None:
+    def __init__(self, process: Process, wake: Callable[[Collection[str]], None]) -> None:
         self.process = process
-        self.is_woken = False
+        self.told: Set[str] = frozenset()
+        """What it is about to hear of."""
         self.name = f"{secrets.randbits(31):0{NAME_LENGTH}x}"
         self._wake = wake
         self._broken = asyncio.Event()
@@ -118,7 +122,7 @@ class Tie(Link):
         self._broken.clear()
         world.board.joins(self)
         try:
-            self._wake()
+            self._wake(EVERYTHING)
             await self._broken.wait()
             raise StorageError("The connection to the database was lost.")
         finally:
@@ -132,9 +136,9 @@ class Tie(Link):
         self._may_deliver.set()
 
     def hear(self) -> None:
-        self.is_woken = False
+        about, self.told = self.told, frozenset()
         if not self.process.is_dead:
-            self._wake()
+            self._wake(about)
 
     def cut(self, seconds: float) -> None:
         self._down = seconds
