@@ -187,18 +187,22 @@ class Worker:
         claimed, wait = await self._store.write(
             lambda unit: claim_all(unit, token, self._lease, busy.copy(), running)
         )
+        taken = busy + Counter(one.lane for one in claimed)
         for one in claimed:
             held = Held(one.id, Kind(one.kind), one.key, one.lane, one.due, one.token, one.runs)
             self._busy[held.lane] += 1
             self._running.add(held.id)
             self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
         self._see_what_fits()
-        # What is due and finds no room stays on the agenda; whoever finishes wakes us.
-        if wait is not None and self._busy.total() < AT_ONCE:
+        # What is due and finds no room stays on the agenda; whoever finishes wakes us, unless it finished
+        # before what was claimed here counted.
+        if _is_full(taken) and taken != self._busy:
+            self.wake()
+        elif wait is not None and self._busy.total() < AT_ONCE:
             self.wake_in(max(wait, BREATH))
 
     def _see_what_fits(self) -> None:
-        self.has_room = self._is_taking and self._busy.total() < AT_ONCE and not _full(self._busy)
+        self.has_room = self._is_taking and not _is_full(self._busy)
 
     async def _sleep(self) -> None:
         """Until something is due. Every now and then the database is read even if nobody told of anything:
@@ -460,3 +464,8 @@ def claim_all(
 def _full(busy: Counter[str]) -> list[str]:
     """Lanes in which nothing more is begun."""
     return [lane for lane, number in busy.items() if number >= AT_ONCE_PER_PROVIDER]
+
+
+def _is_full(busy: Counter[str]) -> bool:
+    """Whether something that is due may have to wait."""
+    return busy.total() >= AT_ONCE or bool(_full(busy))
