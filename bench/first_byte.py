@@ -24,6 +24,7 @@ async def measure(say: Say, quick: bool) -> list[Figure]:
         bot = await held.enter_async_context(running("bench.unpaced", stage.environment(), stage.folder))
         stage.talk_to(bot.url)
         form = await stage.form()
+        await stage.workspace.person("dan").open_home(60)  # somebody's is always open
         script = str(await record(stage, form))
         processes = {"bot": bot}
         for option in ("", "--bare"):

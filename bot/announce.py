@@ -46,6 +46,8 @@ class Owed:
     request_id: str | None
     target: str
     body: str = ""
+    is_awaited: bool = False
+    """Somebody looks at the place where it will appear."""
 
 
 OUTCOMES = ENDED | {State.NEEDS_PERSON}
@@ -91,22 +93,18 @@ def notice(channel: str, text: str) -> Owed:
     return Owed(f"channel:{channel}", Kind.NOTICE, None, channel, body)
 
 
-def home(person: Person) -> Owed:
+def home(person: Person, is_awaited: bool = False) -> Owed:
     """Paint somebody's App Home again, from what is there when Slack takes it."""
-    return Owed(f"home:{person.user}", Kind.HOME, None, person.user, _body(team=person.team))
+    return Owed(f"home:{person.user}", Kind.HOME, None, person.user, _body(team=person.team), is_awaited)
 
 
 def whisper(channel: str, person: Person, text: str) -> Owed:
     """Something only `person` sees, where they clicked or typed; in a direct message if that was nowhere."""
     if not channel:
         body = _body(text=text, blocks=[section(text, "line")])
-        return Owed(f"direct:{person.user}", Kind.DIRECT, None, person.user, body)
-    return Owed(f"whisper:{person.user}", Kind.WHISPER, None, channel, _body(user=person.user, text=text))
-
-
-def is_for_one(lane: str) -> bool:
-    """Whether what is owed there is for one person, who may be waiting for it."""
-    return lane.startswith(("home:", "direct:", "whisper:"))
+        return Owed(f"direct:{person.user}", Kind.DIRECT, None, person.user, body, is_awaited=True)
+    body = _body(user=person.user, text=text)
+    return Owed(f"whisper:{person.user}", Kind.WHISPER, None, channel, body, is_awaited=True)
 
 
 def _reply(request: Request, text: str) -> Owed:

@@ -251,9 +251,9 @@ class Bot:
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
         self._store.on_news(self._tell)
         worker = self._worker
-        self._store.takes_work = lambda: worker.has_room
+        self._store.room = lambda: worker.room
         if link:
-            self._store.takes_messages = lambda: bool(link.tenure())
+            self._store.delivers = lambda: bool(link.tenure())
         self._health.add(self._delivers)
         self._supervisor.keep_running("witness", self._witness.run)
         self._supervisor.keep_running("worker", self._worker.run)
@@ -279,10 +279,10 @@ class Bot:
         if news.due_in is not None:
             self._worker.wake_in(news.due_in)
         if news.owed_in:
-            self._outbox.wake_for(news.owed_in)
+            self._outbox.wake_for(news.owed_in, news.awaited_in)
 
     def _wake(self, about: Collection[str]) -> None:
-        """Another process saved something."""
+        """Another process saved something, or may have."""
         if WORK in about:
             self._worker.wake()
         if MESSAGES in about:

@@ -26,8 +26,8 @@ ENDED_STATES = tuple(state.value for state in ENDED)
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What everybody's Home is made of. It stays as it is until something is added to the history, so it is
-    read once for all who look when something has changed."""
+    """What everybody's Home is made of, read once for all who look when something has changed. Nothing of it
+    may change in a transaction that adds nothing to the history: requests, lists and pauses do not."""
 
     as_of: tuple[Head, datetime]
     """The end of the history, and from when on was counted."""
@@ -51,7 +51,7 @@ class _Found:
 
 def _found(unit: Unit, person: Person, known: _Common | None) -> _Found:
     """`known`: what was common the last time."""
-    since = (unit.now - COUNTED_FOR).replace(minute=0, second=0, microsecond=0)
+    since = (unit.now - COUNTED_FOR).replace(minute=0, second=0, microsecond=0)  # the same for an hour
     as_of = (unit.head(), since)
     return _Found(
         common=known if known is not None and known.as_of == as_of else _common(unit, as_of),

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
 
-from bot.announce import is_for_one
 from bot.delivery import (
     LONGEST_SILENCE,
     Delivery,
@@ -51,9 +50,9 @@ with `restricted_action` are others."""
 
 UNTIL_IT_IS_KNOWN = timedelta(seconds=0.2)
 """Between two looks whether this process has the right to deliver still."""
-A_BREATH = 0.05
-"""Seconds until it is looked for what is owed, unless somebody waits for it. What happens next often changes
-the same card again, and a cancel that was approved leaves before the channel is told so."""
+HOLD_BACK = 0.05
+"""Seconds for which what nobody waits for is held back. What happens next often changes the same card again,
+and a cancel that was approved leaves before the channel is told so."""
 A_SECOND = 1.02
 """And a hair: what arrives a moment early is refused, and comes seconds later than it would have."""
 
@@ -126,7 +125,11 @@ class Outbox:
         self._clock = clock
         self._idle = idle
         self._wake = asyncio.Event()
-        self._is_about_to_look = False
+        self._is_running = False
+        self._held_back: set[str] = set()
+        """Lanes to look into when those that are awaited had their turn."""
+        self._all_held_back = False
+        self._let_go_soon: asyncio.TimerHandle | None = None
         self._everywhere = True
         """Whether all lanes are to be looked through for what is next in them."""
         self._look_at = inf
@@ -155,35 +158,45 @@ class Outbox:
 
     def wake(self) -> None:
         """Something may be owed, wherever."""
-        self._everywhere = True
-        self._look_soon()
+        self._all_held_back = True
+        self._hold_back(frozenset())
 
-    def wake_for(self, lanes: Iterable[str]) -> None:
-        """Something is owed in these lanes that was not before."""
-        lanes = frozenset(lanes)
-        self._told |= lanes
-        if any(map(is_for_one, lanes)):
+    def wake_for(self, lanes: Set[str], awaited: Set[str] = frozenset()) -> None:
+        """Something is owed in these lanes that was not before; in some of them it is awaited."""
+        if awaited and self._is_running:
+            self._told |= awaited
             self._wake.set()
-        else:
-            self._look_soon()
+        if held_back := lanes - awaited:
+            self._hold_back(held_back)
 
-    def _look_soon(self) -> None:
-        if not self._is_about_to_look:
-            self._is_about_to_look = True
-            asyncio.get_running_loop().call_later(A_BREATH, self._wake.set)
+    def _hold_back(self, lanes: Set[str]) -> None:
+        if not self._is_running:
+            return  # it looks everywhere when it begins
+        self._held_back |= lanes
+        if self._let_go_soon is None:
+            self._let_go_soon = asyncio.get_running_loop().call_later(HOLD_BACK, self._let_go)
+
+    def _let_go(self) -> None:
+        self._let_go_soon = None
+        self._told |= self._held_back
+        self._everywhere |= self._all_held_back
+        self._held_back, self._all_held_back = set(), False
+        self._wake.set()
 
     async def run(self) -> None:
         """Deliver what is owed, for ever. May be cancelled and begun again at any time; what was under
         way then ends by itself, or by `drain`."""
+        self._is_running = True
         try:
             await self._recall()
             self._everywhere = True
             while True:
                 self._wake.clear()
-                self._is_about_to_look = False
                 await self._look()
                 await self._sleep(self._start_what_is_due())
         finally:
+            self._is_running = False
+            self._told, self._held_back = set(), set()
             self._refused.clear()  # whoever delivers from now on knows better
 
     async def _look(self) -> None:

@@ -122,8 +122,8 @@ class Worker:
         self._is_unsure = True
         """Something may be due of which nothing is known here."""
         self._is_taking = False
-        self.has_room = False
-        """Whether whatever becomes due now is taken here at once. Any thread may look."""
+        self.room = 0
+        """How much of what becomes due is begun here at once, whatever its lane. Any thread may look."""
         self._running: set[int] = set()
         """Actions whose task lives in this process, whatever their lease says."""
         self._quiet_since: dict[str, float] = {}
@@ -159,7 +159,7 @@ class Worker:
     async def run(self) -> None:
         """Take what is due, for ever."""
         self._is_unsure = self._is_taking = True
-        self._see_what_fits()
+        self._count_room()
         try:
             while True:
                 self._wake.clear()
@@ -169,7 +169,8 @@ class Worker:
                     await self._take()
                 await self._sleep()
         finally:
-            self._is_taking = self.has_room = False
+            self._is_taking = False
+            self._count_room()
 
     async def _look(self) -> None:
         """By reading only: where there is nothing to take, the disk and other workers are spared."""
@@ -184,6 +185,7 @@ class Worker:
         token = f"{self._name}{secrets.token_hex(8)}"
         busy, running = self._busy.copy(), tuple(self._running)
         self._look_at = inf  # what is told from here on comes on top
+        self.room = 0  # until it is known how much is left
         claimed, wait = await self._store.write(
             lambda unit: claim_all(unit, token, self._lease, busy.copy(), running)
         )
@@ -193,7 +195,7 @@ class Worker:
             self._busy[held.lane] += 1
             self._running.add(held.id)
             self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
-        self._see_what_fits()
+        self._count_room()
         # What is due and finds no room stays on the agenda; whoever finishes wakes us, unless it finished
         # before what was claimed here counted.
         if _is_full(taken) and taken != self._busy:
@@ -201,8 +203,9 @@ class Worker:
         elif wait is not None and self._busy.total() < AT_ONCE:
             self.wake_in(max(wait, BREATH))
 
-    def _see_what_fits(self) -> None:
-        self.has_room = self._is_taking and not _is_full(self._busy)
+    def _count_room(self) -> None:
+        in_lanes = AT_ONCE_PER_PROVIDER - max(self._busy.values(), default=0)
+        self.room = min(AT_ONCE - self._busy.total(), in_lanes) if self._is_taking else 0
 
     async def _sleep(self) -> None:
         """Until something is due. Every now and then the database is read even if nobody told of anything:
@@ -226,6 +229,7 @@ class Worker:
             await self._try(held)
 
     async def _try(self, held: Held) -> None:
+        is_due_anew = False
         try:
             try:
                 again = await self._actions[held.kind](held)
@@ -238,32 +242,35 @@ class Worker:
             except Exception:
                 log.exception("action_failed", kind=held.kind, request=held.request_id)
                 again = agenda.next_look(held.runs, None)
-            await self._put_away(held, again)
+            is_due_anew = not await self._put_away(held, again)
         finally:
             makes_room = self._busy.total() >= AT_ONCE or held.lane in _full(self._busy)
             self._busy[held.lane] -= 1
             self._running.discard(held.id)
-            self._see_what_fits()
-            if makes_room:
+            self._count_room()
+            if makes_room or is_due_anew:
                 self.wake()
 
-    async def _put_away(self, held: Held, again: Again) -> None:
-        """For as long as it takes: an action that is not put away is stuck until its lease is over."""
+    async def _put_away(self, held: Held, again: Again) -> bool:
+        """For as long as it takes: an action that is not put away is stuck until its lease is over. Returns
+        False when it was scheduled anew meanwhile: whoever looked then left it out, as it was running."""
 
-        def put_away(unit: Unit) -> timedelta | None:
-            if again is not None:
-                return unit.put_back(held.id, held.token, held.due, again)
-            unit.finish(held.id, held.token)
-            return None
+        def put_away(unit: Unit) -> tuple[bool, timedelta | None]:
+            if again is None:
+                return unit.finish(held.id, held.token), None
+            wait = unit.put_back(held.id, held.token, held.due, again)
+            return wait is not None, wait
 
         while True:
             try:
-                wait = await self._store.write(put_away)
+                is_mine, wait = await self._store.write(put_away)
             except StorageError as problem:
                 log.error("action_not_put_away", kind=held.kind, request=held.request_id, why=problem.advice)
                 await asyncio.sleep(WRITE_AGAIN)
             else:
-                return self.wake_in(wait) if wait is not None else None
+                if wait is not None:
+                    self.wake_in(wait)
+                return is_mine
 
     # --- the actions ------------------------------------------------------------------------------
 

@@ -371,7 +371,7 @@ class Workflow:
 
         def note(unit: Unit) -> None:
             unit.home_opened(str(person))
-            owe(unit, announce.home(person))
+            owe(unit, announce.home(person, is_awaited=True))
 
         await self._store.write(note)
 
@@ -616,3 +616,4 @@ def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:
 
 def owe(unit: Unit, *messages: announce.Owed) -> None:
     unit.owe_all((one.lane, one.kind, one.request_id, one.target, one.body) for one in messages)
+    unit.hurry(one.lane for one in messages if one.is_awaited)

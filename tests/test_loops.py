@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from bot import app, supervise
-from bot.store.link import EVERYTHING
+from bot.store.transaction import EVERYTHING
 from sandbox.slack.model import Message
 from tests.bot.test_health import ready
 from tests.conftest import World

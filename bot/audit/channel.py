@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 from sqlmodel import Session, col, select
@@ -55,7 +54,7 @@ class Comparison:
 
     def __init__(self, connection: Connection, facts: Mapping[str, Facts]) -> None:
         self._session = Session(connection)
-        self._unit = Unit(connection, lambda: datetime.now(UTC))
+        self._unit = Unit(connection)
         self._facts = facts
 
     def complaints(

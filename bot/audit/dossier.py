@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -72,14 +72,14 @@ class Dossier:
 
 def find(connection: Connection, prefix: str) -> list[Request]:
     """Requests whose ID begins so; at most two."""
-    return Unit(connection, lambda: datetime.now(UTC)).find(prefix) if prefix else []
+    return Unit(connection).find(prefix) if prefix else []
 
 
 def dossier(connection: Connection, request: Request) -> Dossier:
     """Raises `ChainBroken` when the history does not verify, or does not add up to what is stored."""
     head = verify(connection)
     with Session(connection) as session:
-        unit = Unit(connection, lambda: datetime.now(UTC))
+        unit = Unit(connection)
         unit.prove(request)
         steps = _steps(request.id, _events(session, request.id))
         starts = select(EventRow.body).where(
@@ -93,7 +93,7 @@ def dossier(connection: Connection, request: Request) -> Dossier:
 
 def find_lists(connection: Connection, prefix: str) -> list[Batch]:
     """Lists whose ID begins so; at most two."""
-    return Unit(connection, lambda: datetime.now(UTC)).find_batches(prefix) if prefix else []
+    return Unit(connection).find_batches(prefix) if prefix else []
 
 
 def _card(unit: Unit, request_id: str) -> tuple[str, str] | None:

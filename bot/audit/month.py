@@ -92,7 +92,7 @@ def month(connection: Connection, year: int, number: int) -> Month:
         asked = select(EventRow.request_id).where(
             EventRow.kind == "requested", EventRow.at >= begin, EventRow.at < end
         )
-        unit = Unit(connection, lambda: datetime.now(UTC))
+        unit = Unit(connection)
         courses = [
             course(unit.history(str(one)), str(one))
             for one in session.exec(asked.order_by(col(EventRow.seq))).all()

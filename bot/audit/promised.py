@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -172,7 +172,7 @@ def promised(connection: Connection, since: datetime | None = None) -> Iterator[
     promised."""
     of = col(EventRow.request_id)
     with Session(connection) as session:
-        unit = Unit(connection, lambda: datetime.now(UTC))
+        unit = Unit(connection)
         for one in session.exec(select(of).where(of.is_not(None)).distinct().order_by(of)):
             found = _promised(session, unit, str(one))
             if found is not None and (since is None or found.asked_at >= since):

@@ -24,13 +24,12 @@ from bot.errors import StorageError
 from bot.logs import get_logger
 from bot.store.postgres import DELIVERING, LINK, LOCKS, NEWS, PRESENCE, arguments, options
 from bot.store.store import Store
-from bot.store.transaction import MESSAGES, WORK
+from bot.store.transaction import EVERYTHING
 from bot.store.work import NAME_LENGTH
 from providers import fence
 
 log = get_logger(__name__)
 
-EVERYTHING = (WORK, MESSAGES)
 LOOK_EVERY = 1.0
 """Seconds between two looks at who is alive."""
 COUNTS_FOR = 3.0
@@ -89,7 +88,7 @@ class Link:
     def _hear(self, words: str) -> None:
         """Whoever tells says who it is, and of what there is news."""
         teller, *about = words.split() or [""]
-        if teller != self._store.name:
+        if teller != self._store.teller:
             self._wake(about or EVERYTHING)
 
     async def while_delivering(self, work: Callable[[], Awaitable[None]]) -> None:

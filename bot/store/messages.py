@@ -106,6 +106,10 @@ class OwedMessages(Transaction):
         self._change_all(_OWE, [dict(zip(_WHAT, message, strict=True)) | at_once for message in new])
         self._owed_in.update(lane for lane, *_ in new)
 
+    def hurry(self, lanes: Iterable[str]) -> None:
+        """Somebody waits for what this transaction owes in these lanes."""
+        self._awaited_in.update(lanes)
+
     def owed(self) -> list[OwedMessage]:
         """The first undelivered message of each lane, the oldest first."""
         return [OwedMessage(*row) for row in self._ask(_FIRST_OWED)]

@@ -33,12 +33,12 @@ class Store:
 
     def __init__(self, url: str, clock: Callable[[], datetime] | None = None) -> None:
         self._clock = clock
-        self.name = secrets.token_hex(8)
+        self.teller = secrets.token_hex(8)
         """By which a process knows what it told others itself."""
-        self.takes_work: Callable[[], bool] = lambda: False
-        """Whether this process does what becomes due as soon as it is told, so that no other has to look."""
-        self.takes_messages: Callable[[], bool] = lambda: False
-        """Whether it delivers what is owed."""
+        self.room: Callable[[], int] = lambda: 0
+        """How much work this process begins at once when it becomes due, so that no other has to look."""
+        self.delivers: Callable[[], bool] = lambda: False
+        """Whether it delivers what is owed. Both are asked by the thread that writes."""
         self._database = open_database(url)
         self._writer, self._reader = _Kept(self._database.writer), _Kept(self._database.reader)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
@@ -70,7 +70,8 @@ class Store:
         Raises whatever `work` raised, with nothing written, or `StorageError` when the database
         cannot be written. `work` may run more than once, the second time after it was committed if
         the connection broke just then: it must not act outside of the unit, and doing it twice must
-        be as good as once.
+        be as good as once. It goes on when whoever awaits this is cancelled, and then tells nobody:
+        cancel it only at the end of the process.
         """
         loop = asyncio.get_running_loop()
         units: list[Unit] = []
@@ -162,17 +163,18 @@ class Store:
             unit = Unit(connection, lambda: now)
             units.append(unit)
             result = work(unit)
-            if others := self.left_to_others(unit.news):
-                self._database.tell(connection, " ".join([self.name, *others]))
+            if about := self.to_tell(unit.news):
+                self._database.tell(connection, " ".join([self.teller, *about]))
         self._is_untidy = self._is_untidy or unit.wiped
         return result
 
-    def left_to_others(self, news: News | None) -> list[str]:
-        """What others have to be told of: for what is taken here, each of them would look in vain."""
+    def to_tell(self, news: News | None) -> list[str]:
+        """What other processes have to know: for what is taken here, each of them would look in vain."""
         if news is None:
             return []
-        work = [WORK] if news.due_in is not None and not self.takes_work() else []
-        return work + ([MESSAGES] if news.owed_in and not self.takes_messages() else [])
+        room = self.room()
+        work = news.due_in is not None and (not room or news.due_now > room)
+        return [WORK] * work + [MESSAGES] * bool(news.owed_in and not self.delivers())
 
     def _read_once(self, work: Callable[[Unit], T]) -> T:
         with self._reader.transaction() as connection:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache, cached_property
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -40,42 +40,57 @@ def _built(upsert: Upsert, dialect: str) -> Executable:
     return statement
 
 
-WORK, MESSAGES = "work", "messages"
+WORK, MESSAGES = EVERYTHING = ("work", "messages")
 """What there may be news about."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a transaction left to be done by others."""
+    """What a transaction left to be done after it."""
 
     due_in: timedelta | None
     """How soon the first of the work is due that was put on the agenda; None when there was none."""
+    due_now: float
+    """How much of it is due at once; infinite where nobody counted."""
     owed_in: frozenset[str]
     """The lanes in which a message is owed that was not before."""
+    awaited_in: frozenset[str]
+    """Those of them in which somebody waits for it."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Transaction:
-    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], datetime] = utc_now) -> None:
         self._connection = connection
         self._clock = clock
+        self._now: datetime | None = None
         self._due_in: timedelta | None = None
+        self._due_now: float = 0
         self._owed_in: set[str] = set()
+        self._awaited_in: set[str] = set()
         self.saved: list[tuple[str | None, Event | str]] = []
         """What was added to the history: the events of requests, and the kinds of notes."""
         self.wiped = False
         """A reference was deleted: its bytes must not stay in the write-ahead log."""
 
-    @cached_property
+    @property
     def now(self) -> datetime:
-        """One time for everything in the transaction."""
-        return self._clock()
+        """One time for everything in the transaction. A database that has to be asked is asked when somebody
+        wants to know."""
+        if self._now is None:
+            self._now = self._clock()
+        return self._now
 
     @property
     def news(self) -> News | None:
         """For whoever does the work and delivers the messages; None when there is nothing new for them."""
         if self._due_in is None and not self._owed_in:
             return None
-        return News(self._due_in, frozenset(self._owed_in))
+        owed_in, awaited_in = frozenset(self._owed_in), frozenset(self._awaited_in)
+        return News(self._due_in, self._due_now, owed_in, awaited_in)
 
     def _ask(self, query: Executable, **values: Any) -> Rows:
         return self._connection.execute(query, values)

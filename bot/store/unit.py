@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    Connection,
     Executable,
     bindparam,
     delete,
@@ -51,6 +52,7 @@ from bot.store.tables import (
     RequestRow,
     VoteRow,
 )
+from bot.store.transaction import utc_now
 from bot.store.work import DueWork
 
 _ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
@@ -110,9 +112,9 @@ class RequestUnit(History, DueWork, OwedMessages):
     """What a transaction does about requests and their history; `Unit` in `bot/store/several.py` is all of
     it."""
 
-    @cached_property
-    def pauses(self) -> Pauses:
-        return Pauses(self._connection, lambda: self.now)
+    def __init__(self, connection: Connection, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(connection, clock)
+        self.pauses = Pauses(connection, clock)
 
     # --- requests ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from sqlalchemy import BindParameter, bindparam, case, func, update
 from sqlmodel import col, select
@@ -87,7 +88,7 @@ class DueWork(Transaction):
         rows = [{"kind": kind, "key": key, "lane": lane, "due": due} | anew for kind, key, lane, due in work]
         self._upsert(_SCHEDULE, *rows)
         for *_, due in work:
-            self._is_due(due - self.now)
+            self._is_due(due - self.now, 1)
 
     def held(self, token: str) -> list[Claimed]:
         """What `token` has claimed, and not given back."""
@@ -114,8 +115,9 @@ class DueWork(Transaction):
         self._change(waits.where((col(ActionRow.due) > self.now) | is_under_way).values(due=self.now))
         self._is_due(timedelta(0))
 
-    def finish(self, action_id: int, token: str) -> None:
-        self._change(_FINISH, action=action_id, by=token)
+    def finish(self, action_id: int, token: str) -> bool:
+        """False when somebody else has it now, or it is due anew."""
+        return self._change(_FINISH, action=action_id, by=token) == 1
 
     def put_back(self, action_id: int, token: str, was_due: datetime, after: timedelta) -> timedelta | None:
         """Work that was due at `was_due` is to be done again. Returns how soon, which is at once if it was
@@ -146,5 +148,7 @@ class DueWork(Transaction):
         due = self._ask(_NEXT, full=full, running=running).scalar()
         return None if due is None else due - self.now
 
-    def _is_due(self, wait: timedelta) -> None:
+    def _is_due(self, wait: timedelta, pieces: float = inf) -> None:
+        if wait <= timedelta(0):
+            self._due_now += pieces
         self._due_in = wait if self._due_in is None else min(self._due_in, wait)

@@ -51,7 +51,7 @@ class Office:
         """As after a restart: whatever was only remembered is forgotten."""
         pace = pace or NoPace()
         outbox = self.outbox = Outbox(self.store, self.slack, {"digicert": FACTS}, RETRY, pace, self.clock)
-        self.store.on_news(lambda news: outbox.wake_for(news.owed_in))
+        self.store.on_news(lambda news: outbox.wake_for(news.owed_in, news.awaited_in))
         return self.outbox
 
     @asynccontextmanager
@@ -184,6 +184,7 @@ class Office:
 def owe(unit: Unit, messages: Sequence[announce.Owed]) -> None:
     for owed in messages:
         unit.owe(owed.lane, owed.kind, request_id=owed.request_id, target=owed.target, body=owed.body)
+        unit.hurry([owed.lane] if owed.is_awaited else [])
 
 
 @asynccontextmanager

@@ -20,6 +20,8 @@ DAY = 1440 * MINUTE
 ENDED_STATES = sorted(state.value for state in ENDED)
 WAITING = [State.PENDING.value, State.APPROVED.value, State.NEEDS_PERSON.value]
 HOT: dict[str, Callable[[Unit], object]] = {
+    "lists that are open": lambda unit: unit.batches(is_open=True, oldest_first=True),
+    "lists that have ended": lambda unit: unit.batches(is_open=False),
     "status of one": lambda unit: unit.find("0f3c"),
     "a list of several by its ID": lambda unit: unit.find_batches("0f3c"),
     "mine": lambda unit: unit.requests(requester=str(ALICE)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from datetime import timedelta
 from functools import partial
@@ -179,14 +178,33 @@ async def test_others_are_told_only_of_what_is_left_to_them(
 
     heard: list[set[str] | None] = []
     for taken in ((), (WORK,), (MESSAGES,), (WORK, MESSAGES), ()):
-        monkeypatch.setattr(store, "takes_work", partial(operator.contains, taken, WORK))
-        monkeypatch.setattr(store, "takes_messages", partial(operator.contains, taken, MESSAGES))
+        monkeypatch.setattr(store, "room", partial(int, WORK in taken))
+        monkeypatch.setattr(store, "delivers", partial(bool, MESSAGES in taken))
         worker.heard_of = None
         store.write_now(both)
         if len(taken) < 2:
             await until(lambda: worker.heard_of is not None)
             heard.append(worker.heard_of)
     assert heard == [{WORK, MESSAGES}, {MESSAGES}, {WORK}, {WORK, MESSAGES}]
+
+
+async def test_others_are_told_of_more_work_than_finds_room_here(
+    new_worker: NewWorker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await new_worker()
+    monkeypatch.setattr(store, "room", lambda: 8)
+
+    def several(unit: Unit, number: int) -> None:
+        unit.schedule_all([("cancel", f"{number}-{each}", "digicert", unit.now) for each in range(number)])
+
+    store.write_now(lambda unit: several(unit, 8))
+    store.write_now(lambda unit: unit.schedule("expire", "r1", "", unit.now + timedelta(days=1)))
+    await worker.looks(3)
+    assert worker.woken == 1
+    store.write_now(lambda unit: several(unit, 9))
+    await until(lambda: worker.woken == 2)
+    store.write_now(lambda unit: unit.hasten("cancel", "digicert"))
+    await until(lambda: worker.woken == 3)
 
 
 async def test_a_process_of_an_earlier_version_that_says_nothing_is_heard_as_well(

@@ -54,10 +54,10 @@ async def test_every_request_has_one_card_of_its_own_and_its_replies_are_below_i
         assert reason.split("because of ")[1][:2] in card.readable
 
 
-async def test_what_happens_to_a_request_in_one_breath_is_one_painting_of_its_card(
+async def test_what_happens_to_a_request_in_a_moment_is_one_painting_of_its_card(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "A_BREATH", 0.5)
+    monkeypatch.setattr(outbox, "HOLD_BACK", 0.5)
     async with office.delivering():
         await office.begin_and_approve()
         await office.delivered()
@@ -70,15 +70,20 @@ async def test_what_happens_to_a_request_in_one_breath_is_one_painting_of_its_ca
     assert len(office.told("reason")) == 3
 
 
-async def test_what_is_for_one_person_goes_out_at_once(
+async def test_what_somebody_waits_for_goes_out_at_once_and_hurries_nothing_else(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "A_BREATH", 3600.0)
     async with office.delivering():
+        await office.begin_and_approve()
+        await office.delivered()
+        monkeypatch.setattr(outbox, "HOLD_BACK", 3600.0)
+        await office.happen("r1", Held("nobody waits to hear this"))
+        await office.store.write(lambda unit: owe(unit, [announce.home(CAROL)]))
         for number in range(3):
             await office.whisper(BOB, f"answer {number}")
-            await office.delivered()
+            await office.until(lambda unit: all(one.kind != "whisper" for one in unit.owed()))
     assert len(office.calls("chat.postEphemeral")) == 3
+    assert {one.lane for one in await office.waiting()} == {"r1", "home:U0CAROL"}
 
 
 async def test_a_request_slack_will_not_take_does_not_hold_back_others(office: Office) -> None:

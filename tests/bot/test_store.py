@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
+from math import inf
 
 import psycopg
 import pytest
@@ -178,14 +179,19 @@ async def test_those_who_work_are_woken_only_when_there_is_something_to_do(store
             unit.schedule(kind, "r1", "digicert", NOW + minutes * MINUTE)
 
     await store.write(plan)
-    assert told.pop() == News(MINUTE, frozenset())
+    assert told.pop() == News(MINUTE, 0, frozenset(), frozenset())
+    await store.write(lambda unit: unit.schedule_all([("check", one, "digicert", NOW) for one in "ab"]))
+    assert told.pop() == News(timedelta(0), 2, frozenset(), frozenset())
+    await store.write(lambda unit: unit.hasten("check", "digicert"))
+    assert told.pop().due_now == inf, "nobody counts them"
 
     def owe(unit: Unit) -> None:
         for lane in ("r1", "r2", "r1"):
             unit.owe(lane, "card", request_id=lane, target=CHANNEL)
+        unit.hurry(["r2"])
 
     await store.write(owe)
-    assert told.pop() == News(None, frozenset({"r1", "r2"}))
+    assert told.pop() == News(None, 0, frozenset({"r1", "r2"}), frozenset({"r2"}))
     await store.write(lambda unit: unit.delivered(1))
     assert told == []
 

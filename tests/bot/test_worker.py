@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from bot import worker
 from bot.agenda import Kind
 from bot.app import utc_now
 from bot.store import Store, Unit
+from bot.store.transaction import News
 from bot.supervise import Supervisor
 from bot.worker import Deadlines, Held, Worker
 from tests.bot.stores import opened
@@ -34,7 +36,7 @@ class Gated(Store):
 
     async def write(self, work: Callable[[Unit], T]) -> T:
         answer = await super().write(work)
-        if isinstance(answer, tuple) and answer[0]:
+        if isinstance(answer, tuple) and isinstance(answer[0], list) and answer[0]:
             self.is_behind_the_gate.set()
             await self.gate.wait()
         return answer
@@ -52,7 +54,11 @@ class Workshop:
         nobody: Any = None
         self.worker = Worker(store, nobody, nobody, deadlines, supervisor, utc_now, idle=NEVER)
         self.worker._actions[Kind.CHECK] = self._check
-        store.on_news(lambda news: self.worker.wake_in(news.due_in or MINUTE))
+        store.on_news(self._tell)
+
+    def _tell(self, news: News) -> None:
+        if news.due_in is not None:
+            self.worker.wake_in(news.due_in)
 
     async def _check(self, held: Held) -> None:
         self._ends[held.request_id] = asyncio.Event()
@@ -62,6 +68,12 @@ class Workshop:
     async def begins(self) -> str:
         async with asyncio.timeout(10):
             return await self.begun.get()
+
+    async def looked(self) -> None:
+        """Return when the worker has seen that nothing is due that it may begin."""
+        async with asyncio.timeout(10):
+            while self.worker._look_at != inf:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)  # it tells nobody
 
     async def end(self, request_id: str) -> None:
         """Return when it does not count any more."""
@@ -83,6 +95,21 @@ async def workshop(tmp_path: Path) -> AsyncIterator[Workshop]:
     yield workshop
     await supervisor.stop(0)
     store.close()
+
+
+async def test_work_that_is_scheduled_anew_while_it_is_done_is_done_again_at_once(
+    workshop: Workshop,
+) -> None:
+    def due(unit: Unit) -> None:
+        unit.schedule("check", "a", "digicert", unit.now)
+
+    await workshop.store.write(due)
+    await workshop.begins()
+    await workshop.store.write(due)
+    await workshop.looked()
+    await workshop.end("a")
+    assert await workshop.begins() == "a"
+    await workshop.end("a")
 
 
 async def test_what_ends_while_more_is_being_claimed_makes_room_at_once(

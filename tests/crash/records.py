@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
@@ -58,7 +57,7 @@ def read(url: str, reason: str) -> Records:
 def verify(url: str) -> int:
     """The number of events. Raises `ChainBroken` when the history does not verify."""
     with _opened(url) as session:
-        return Unit(session.connection(), lambda: datetime.now(UTC)).verify(Head()).seq
+        return Unit(session.connection()).verify(Head()).seq
 
 
 def copied(url: str, folder: Path) -> str:
@@ -89,7 +88,7 @@ def erase(url: str) -> None:
 
 
 def _read(session: Session, reason: str) -> Records:
-    unit = Unit(session.connection(), lambda: datetime.now(UTC))
+    unit = Unit(session.connection())
     request = next((one for one in unit.requests(limit=10) if one.reason == reason), None)
     if request is None:
         return Records()

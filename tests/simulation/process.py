@@ -16,8 +16,7 @@ from bot.errors import StorageError
 from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.slack import SlackProblem
 from bot.store import Store, Unit
-from bot.store.link import EVERYTHING
-from bot.store.transaction import MESSAGES, WORK, News
+from bot.store.transaction import EVERYTHING, MESSAGES, WORK, News
 from bot.supervise import Supervisor
 from bot.witness import Witness
 from bot.worker import Deadlines, Worker
@@ -124,9 +123,9 @@ class Process(Owner):
         )
         self.store.on_news(self._tell)
         worker = self.worker
-        self.store.takes_work = lambda: worker.has_room
+        self.store.room = lambda: worker.room
         if tie is not None:
-            self.store.takes_messages = lambda: bool(tie.tenure())
+            self.store.delivers = lambda: bool(tie.tenure())
         self.supervisor.keep_running("worker", self.worker.run)
         if self.tie is not None:
             self.ties.keep_running("database link", self.tie.run)
@@ -147,7 +146,7 @@ class Process(Owner):
         if news.due_in is not None:
             self.worker.wake_in(news.due_in)
         if self.outbox is not None:
-            self.outbox.wake_for(news.owed_in)
+            self.outbox.wake_for(news.owed_in, news.awaited_in)
 
     def _wake(self, about: Collection[str] = EVERYTHING) -> None:
         if WORK in about:
@@ -199,7 +198,8 @@ class ProcessStore(Store):
         self._process = process
         self._world = process.world
         self._tells: list[Callable[[News], None]] = []
-        self.takes_work = self.takes_messages = lambda: False
+        self.room = lambda: 0
+        self.delivers = lambda: False
 
     @property
     def is_shared(self) -> bool:
@@ -233,7 +233,7 @@ class ProcessStore(Store):
             self._world.checks.after_commit(self._process)
         result = self._world.write(told)
         self._world.checks.after_commit(self._process)
-        if others := {each for news in heard for each in self.left_to_others(news)}:
+        if others := {each for news in heard for each in self.to_tell(news)}:
             self._world.board.tell(self._process, others)
         await self._process.at(Effect.WRITTEN)
         if trouble == "not told":

@@ -9,7 +9,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from bot.errors import StorageError
-from bot.store.link import EVERYTHING, GONE_AFTER, LOOK_EVERY, SILENCE, Link
+from bot.store.link import GONE_AFTER, LOOK_EVERY, SILENCE, Link
+from bot.store.transaction import EVERYTHING
 from bot.store.work import NAME_LENGTH
 
 if TYPE_CHECKING:
