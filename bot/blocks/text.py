@@ -35,9 +35,12 @@ _SLACK_ID = re.compile(r"[A-Z0-9]{1,40}")
 def visible(text: str) -> str:
     """Spell out what a reader could not see: control, direction and zero-width characters, and
     piles of combining marks. Only line breaks stay what they are."""
+    text = text[:_READ_AT_MOST]
+    if text.isascii() and text.isprintable():
+        return text
     shown: list[str] = []
     marks = 0
-    for character in text[:_READ_AT_MOST].replace("\r\n", "\n"):
+    for character in text.replace("\r\n", "\n"):
         marks = marks + 1 if unicodedata.category(character) in {"Mn", "Me"} else 0
         shown.append(_code_point(character) if marks > _MARKS_IN_A_ROW else _shown(character))
     return "".join(shown)
@@ -124,9 +127,10 @@ def _unformatted(text: str) -> str:
 
 def _fit(text: str, limit: int) -> str:
     """Escape, and cut so that the result fits and no escape is cut in half."""
-    ends = list(accumulate(len(escape(character)) for character in text))
-    if not ends or ends[-1] <= limit:
-        return escape(text)
+    whole = escape(text)
+    if len(whole) <= limit:
+        return whole
+    ends = accumulate(len(escape(character)) for character in text)
     return escape(text[: sum(end < limit for end in ends)].rstrip()) + "…"
 
 
