@@ -12,6 +12,7 @@ from bot.errors import StorageError
 from bot.store.link import GONE_AFTER, LOOK_EVERY, SILENCE, Link
 from bot.store.transaction import EVERYTHING
 from bot.store.work import NAME_LENGTH
+from providers import fence
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -50,7 +51,16 @@ class Board:
 
     def is_silent(self, tie: Tie) -> None:
         """Its process was stopped: after a while the server hangs up."""
+        tie.looked_at(fence.elapsed())
         self.world.later(SILENCE, self._hang_up, tie)
+
+    def goes_on(self, tie: Tie) -> None:
+        """What its process may still do it knows when it has looked."""
+        self.world.later(self.world.dice.roll("look around") * LOOK_EVERY, self._looks, tie)
+
+    def _looks(self, tie: Tie) -> None:
+        if not tie.process.is_stopped:
+            tie.looked_at(inf)
 
     def _hang_up(self, tie: Tie) -> None:
         if tie.process.is_stopped and tie in self.ties:
@@ -112,7 +122,7 @@ class Tie(Link):
         self._wake = wake
         self._broken = asyncio.Event()
         self._tenures = 0
-        self._looked_at = inf  # the board tells at once what others have to look for
+        self._looked_at = inf  # the board tells at once what others have to look for, unless it is stopped
         self._down = 0.0
         self._may_deliver = asyncio.Event()
         self._lost = asyncio.Event()
@@ -130,6 +140,9 @@ class Tie(Link):
             world.board.leaves(self)
             self._may_deliver.clear()
             self._lost.set()
+
+    def looked_at(self, seconds: float) -> None:
+        self._looked_at = seconds
 
     def may_deliver(self) -> None:
         self._lost.clear()

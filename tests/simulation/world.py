@@ -213,4 +213,6 @@ class World:
     def _go_on(self, process: Process, strike: Strike) -> None:
         if not process.is_dead:
             self.say("goes on", process)
+            if process.tie is not None:
+                self.board.goes_on(process.tie)
             self.loop.continue_(process, strike.seconds if strike.blow is Blow.SUSPEND else 0.0)
