@@ -1,4 +1,4 @@
-"""Which Slack messages are owed for what happened: pure, decided in the same transaction.
+"""Which Slack messages are owed for what happened, decided and written down in the same transaction.
 
 A card is owed as "paint it again", and painted from the request as it is when Slack takes it. Replies
 in its thread and direct messages are written down word for word.
@@ -25,6 +25,7 @@ from bot.model import (
     Request,
     State,
 )
+from bot.store import Unit
 from providers.contract import Facts
 
 
@@ -85,6 +86,12 @@ def refusal(channel: str, person: Person, problem: CountersignError, request: Re
     if request is None:
         return whisper(channel, person, problem.advice)
     return whisper(channel, person, refusals.refusal(request, problem.rule, problem.advice, person))
+
+
+def owe(unit: Unit, *messages: Owed) -> None:
+    """Write down that people are to be told so, in this transaction."""
+    unit.owe_all((one.lane, one.kind, one.request_id, one.target, one.body) for one in messages)
+    unit.hurry(one.lane for one in messages if one.is_awaited)
 
 
 def notice(channel: str, text: str) -> Owed:

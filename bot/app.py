@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +31,7 @@ from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.settings import Settings
 from bot.slack import Identity, Slack, SlackProblem
 from bot.store import Store
-from bot.store.transaction import MESSAGES, WORK, News
+from bot.store.transaction import MESSAGES, WORK, News, utc_now
 from bot.supervise import Supervisor
 from bot.witness import Witness
 from bot.worker import Deadlines, Worker
@@ -68,10 +68,6 @@ class Roles:
 
     web: bool = True
     worker: bool = True
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Bot:

@@ -17,6 +17,7 @@ from bot import agenda, announce, batches, homes, typed
 from bot.accounts import Account
 from bot.admission import ASK_REFUSED, OPEN_PER_REQUESTER, Ask, refusal
 from bot.agenda import Kind
+from bot.announce import owe
 from bot.batch_asks import BatchAsk, SomeAskedBefore, check_list, complain, line_of, named, not_again
 from bot.batch_views import BatchViews, View
 from bot.batches import (
@@ -52,7 +53,7 @@ from bot.model import (
     reference_key,
 )
 from bot.store import Unit
-from bot.workflow import Click, owe, same_card
+from bot.workflow import Click, same_card
 
 SOON = timedelta(seconds=1)
 

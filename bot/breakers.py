@@ -155,6 +155,4 @@ def _name(facts: Facts | None) -> str:
 
 def _announce(unit: Unit, channels: Iterable[str], text: str) -> None:
     homes.paint(unit)
-    for channel in channels:
-        owed = announce.notice(channel, text)
-        unit.owe(owed.lane, owed.kind, request_id=None, target=owed.target, body=owed.body)
+    announce.owe(unit, *(announce.notice(channel, text) for channel in channels))

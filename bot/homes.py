@@ -15,5 +15,4 @@ WATCHERS_AT_MOST = 30
 
 def paint(unit: Unit) -> None:
     """Owe a new App Home to everybody who looked at theirs lately."""
-    homes = map(announce.home, unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST))
-    unit.owe_all((one.lane, one.kind, one.request_id, one.target, one.body) for one in homes)
+    announce.owe(unit, *map(announce.home, unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST)))

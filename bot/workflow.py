@@ -18,6 +18,7 @@ from typing import Any
 from bot import agenda, announce, homes, typed
 from bot.accounts import Account, Accounts
 from bot.admission import ASK_REFUSED, Admission, Ask, not_again, not_twice, refusal, shown
+from bot.announce import owe
 from bot.batches import LEFT_TO_PEOPLE, Batch
 from bot.blocks.refusals import already
 from bot.breakers import Breakers, count, why_paused
@@ -612,8 +613,3 @@ def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:
         raise Refused("bad_text", problem)
     if typed.repeats_a_secret_reference(text, request, facts):
         raise Refused("bad_text", typed.reveals(what))
-
-
-def owe(unit: Unit, *messages: announce.Owed) -> None:
-    unit.owe_all((one.lane, one.kind, one.request_id, one.target, one.body) for one in messages)
-    unit.hurry(one.lane for one in messages if one.is_awaited)

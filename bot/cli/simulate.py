@@ -8,7 +8,6 @@ import re
 
 from bot import breakers
 from bot.accounts import Account
-from bot.app import utc_now
 from bot.cli.console import FAILED, OK, Commands, complain, opened, read_settings, say
 from bot.cli.pauses import KNOWN
 from bot.cli.visit import Visit, visiting
@@ -18,6 +17,7 @@ from bot.logs import one_line
 from bot.model import Person
 from bot.settings import Settings
 from bot.slack import SlackProblem
+from bot.store.transaction import utc_now
 
 PLAIN = Style(str, lambda at: f"{at:%Y-%m-%d %H:%M} UTC", str)
 _USER = re.compile(r"[UW][A-Z0-9]{1,20}", re.ASCII)

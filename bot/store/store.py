@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Lock
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from bot.logs import get_logger
 from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
 from bot.store.several import Unit
-from bot.store.transaction import MESSAGES, WORK, News
+from bot.store.transaction import MESSAGES, WORK, News, utc_now
 
 log = get_logger(__name__)
 
@@ -187,7 +187,7 @@ class Store:
     def _time(self, of_database: datetime | None) -> datetime:
         if self._clock is not None:
             return self._clock()
-        return of_database or datetime.now(UTC)
+        return of_database or utc_now()
 
     def _tidy(self) -> None:
         self._is_untidy = not self._database.tidy()

@@ -13,9 +13,8 @@ import pytest
 
 from bot import worker
 from bot.agenda import Kind
-from bot.app import utc_now
 from bot.store import Store, Unit
-from bot.store.transaction import News
+from bot.store.transaction import News, utc_now
 from bot.supervise import Supervisor
 from bot.worker import Deadlines, Held, Worker
 from tests.bot.stores import opened
