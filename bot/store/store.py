@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -19,6 +20,7 @@ from bot.logs import get_logger
 from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
 from bot.store.several import Unit
+from bot.store.together import Piece, Together
 from bot.store.transaction import MESSAGES, WORK, News, utc_now
 
 log = get_logger(__name__)
@@ -44,6 +46,8 @@ class Store:
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._long_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read-long")
+        self._writing = Together(self._write_thread, self._write_all, self._write_alone, self._tidy)
+        self._reading = Together(self._read_thread, self._read_all, self._read_alone)
         self._is_untidy = False
         self._is_refused = False
         """The last transaction that should have been written could not be."""
@@ -65,7 +69,7 @@ class Store:
         self._after_news.append(tell)
 
     async def write(self, work: Callable[[Unit], T]) -> T:
-        """Run `work` in one transaction and return when it is durable.
+        """Run `work` in a transaction and return when it is durable.
 
         Raises whatever `work` raised, with nothing written, or `StorageError` when the database
         cannot be written. `work` may run more than once, the second time after it was committed if
@@ -73,44 +77,38 @@ class Store:
         be as good as once. It goes on when whoever awaits this is cancelled, and then tells nobody:
         cancel it only at the end of the process.
         """
-        loop = asyncio.get_running_loop()
-        units: list[Unit] = []
-
-        def once(work: Callable[[Unit], T]) -> T:
-            return self._write_once(work, units)
-
+        piece = Piece(work)
         try:
-            result = await loop.run_in_executor(self._write_thread, self._run, once, work)
+            result = await self._writing.run(piece)
         except StorageError:
             self._is_refused = True
             raise
         self._is_refused = False
-        for request_id, event in units[-1].saved:
+        for request_id, event in piece.units[-1].saved:
             _log(request_id, event)
-        if self._is_untidy:
-            self._write_thread.submit(self._tidy)  # behind the answer, before the next write
         for wake in self._after_commit:
             wake()
         # A unit that ran twice may have been committed the first time, and find nothing new the second.
-        for news in filter(None, (unit.news for unit in units)):
+        for news in filter(None, (unit.news for unit in piece.units)):
             for tell in self._after_news:
                 tell(news)
         return result
 
     async def read(self, work: Callable[[Unit], T]) -> T:
-        """Run `work` on one consistent snapshot."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._read_thread, self.read_now, work)
+        """Run `work` on one consistent snapshot, which has all that was committed before."""
+        return await self._reading.run(Piece(work))
 
     async def read_long(self, work: Callable[[Unit], T]) -> T:
         """`read` for what takes longer than people should wait: it holds up no other reading."""
 
-        def once(work: Callable[[Unit], T]) -> T:
-            with self._database.reader.connect() as connection, connection.begin():
-                return self._read_on(connection, work)
+        piece = Piece(work)
 
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._long_thread, self._run, once, work)
+        def once() -> None:
+            with self._database.reader.connect() as connection, connection.begin():
+                self._read_on(connection, [piece])
+
+        await asyncio.get_running_loop().run_in_executor(self._long_thread, self._try, once)
+        return piece.result
 
     async def check(self) -> str:
         """What is wrong with the database, or an empty string. Writes only to see whether what failed
@@ -128,10 +126,14 @@ class Store:
 
     def write_now(self, work: Callable[[Unit], T]) -> T:
         """`write` for programs without an event loop: the command line."""
-        return self._run(lambda work: self._write_once(work, []), work)
+        piece = Piece(work)
+        self._write_alone(piece)
+        return piece.result
 
     def read_now(self, work: Callable[[Unit], T]) -> T:
-        return self._run(self._read_once, work)
+        piece = Piece(work)
+        self._read_alone(piece)
+        return piece.result
 
     def close(self) -> None:
         self._write_thread.shutdown(wait=True)
@@ -142,10 +144,16 @@ class Store:
         self._database.writer.dispose()
         self._database.reader.dispose()
 
-    def _run(self, once: Callable[[Callable[[Unit], T]], T], work: Callable[[Unit], T]) -> T:
+    def _write_alone(self, piece: Piece[Any]) -> None:
+        self._try(lambda: self._write_all([piece]))
+
+    def _read_alone(self, piece: Piece[Any]) -> None:
+        self._try(lambda: self._read_all([piece]))
+
+    def _try(self, once: Callable[[], None]) -> None:
         for last in (*[False] * (TRIES - 1), True):
             try:
-                return once(work)
+                return once()
             except Conflict:
                 if last:
                     raise StorageError("The request kept changing. Nothing was done; try again.") from None
@@ -156,33 +164,33 @@ class Store:
                     raise StorageError(_plain(problem)) from None
         raise AssertionError("unreachable")
 
-    def _write_once(self, work: Callable[[Unit], T], units: list[Unit]) -> T:
-        """Adds the unit to `units` before it begins: the last one there is the one that was committed."""
+    def _write_all(self, pieces: Iterable[Piece[Any]]) -> None:
         with self._writer.transaction() as connection:
             now = self._time(self._database.begin(connection))
-            unit = Unit(connection, lambda: now)
-            units.append(unit)
-            result = work(unit)
-            if about := self.to_tell(unit.news):
+            units = [piece.run_in(Unit(connection, lambda: now)) for piece in pieces]
+            if about := self.to_tell(*(unit.news for unit in units)):
                 self._database.tell(connection, " ".join([self.teller, *about]))
-        self._is_untidy = self._is_untidy or unit.wiped
-        return result
+        self._is_untidy = self._is_untidy or any(unit.wiped for unit in units)
 
-    def to_tell(self, news: News | None) -> list[str]:
-        """What other processes have to know: for what is taken here, each of them would look in vain."""
-        if news is None:
-            return []
+    def to_tell(self, *news: News | None) -> list[str]:
+        """What other processes have to know of a transaction: for what is taken here, each of them would look
+        in vain."""
+        there = [each for each in news if each is not None]
+        due = [each.due_now for each in there if each.due_in is not None]
         room = self.room()
-        work = news.due_in is not None and (not room or news.due_now > room)
-        return [WORK] * work + [MESSAGES] * bool(news.owed_in and not self.delivers())
+        work = bool(due) and (not room or sum(due) > room)
+        messages = any(each.owed_in for each in there) and not self.delivers()
+        return [WORK] * work + [MESSAGES] * messages
 
-    def _read_once(self, work: Callable[[Unit], T]) -> T:
+    def _read_all(self, pieces: Iterable[Piece[Any]]) -> None:
         with self._reader.transaction() as connection:
-            return self._read_on(connection, work)
+            self._read_on(connection, pieces)
 
-    def _read_on(self, connection: Connection, work: Callable[[Unit], T]) -> T:
+    def _read_on(self, connection: Connection, pieces: Iterable[Piece[Any]]) -> None:
         self._database.check(connection)
-        return work(Unit(connection, lambda: self._time(self._database.time(connection))))
+        time = cache(lambda: self._time(self._database.time(connection)))
+        for piece in pieces:
+            piece.run_in(Unit(connection, time))
 
     def _time(self, of_database: datetime | None) -> datetime:
         if self._clock is not None:
@@ -190,7 +198,9 @@ class Store:
         return of_database or utc_now()
 
     def _tidy(self) -> None:
-        self._is_untidy = not self._database.tidy()
+        """Behind the answers, and before the next is written."""
+        if self._is_untidy:
+            self._is_untidy = not self._database.tidy()
 
 
 class _Kept:
@@ -210,9 +220,9 @@ class _Kept:
             try:
                 with self._connection.begin():
                     yield self._connection
-            finally:
-                if self._connection.invalidated:
-                    self._drop()
+            except DBAPIError:
+                self._drop()  # it may be lost, or in a transaction still whose commit failed
+                raise
 
     def close(self) -> None:
         with self._one_at_a_time:

@@ -1,0 +1,144 @@
+"""What waits for a thread is done in one transaction: to begin one, to end it and to wait for the disk costs
+more than most of what is done in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from bot.store.several import Unit
+
+T = TypeVar("T")
+
+AT_MOST = 32
+"""Pieces in one transaction."""
+LONG_ENOUGH = 0.05
+"""Seconds after which none is begun any more in a transaction: somebody waits for those that are done, and
+other processes for their turn."""
+
+
+@dataclass(eq=False, slots=True)
+class Piece(Generic[T]):
+    """Something to be done in a transaction, and what came of it."""
+
+    work: Callable[[Unit], T]
+    units: list[Unit] = field(default_factory=list)
+    """In which it was run. The last is the one that was committed; one before it may have been as well."""
+    _result: list[T] = field(default_factory=list)
+
+    def run_in(self, unit: Unit) -> Unit:
+        """Raises what the work raises."""
+        self.units.append(unit)
+        self._result = [self.work(unit)]
+        return unit
+
+    @property
+    def result(self) -> T:
+        return self._result[0]
+
+
+@dataclass(eq=False, slots=True)
+class _Wish:
+    """A piece, and who waits for it."""
+
+    piece: Piece[Any]
+    done: asyncio.Future[None]
+    problem: BaseException | None = None
+
+    def tell(self) -> None:
+        if not self.done.done():  # whoever waited may have gone
+            self.done.set_result(None)
+
+
+class Together:
+    """One thread and what is to be done in it. Whoever asks for something does not notice what else was in
+    the same transaction: where anything goes wrong nothing of it is kept, and each is done alone."""
+
+    def __init__(
+        self,
+        thread: ThreadPoolExecutor,
+        do: Callable[[Iterable[Piece[Any]]], None],
+        do_alone: Callable[[Piece[Any]], None],
+        behind: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`do` runs all of the pieces in one transaction; nothing was kept when it raises. `do_alone` does
+        one for as long as it makes sense to try, and raises why it was not done. `behind` is called each
+        time when those who waited have been told."""
+        self._thread = thread
+        self._do = do
+        self._do_alone = do_alone
+        self._behind = behind
+        self._guard = Lock()
+        self._waiting: deque[_Wish] = deque()
+        self._is_at_it = False
+        self._alone: deque[_Wish] = deque()
+        """What could not be done together, for the thread only."""
+
+    async def run(self, piece: Piece[T]) -> T:
+        """Returns when it is done, or raises why not. It goes on when whoever awaits this is cancelled."""
+        wish = _Wish(piece, asyncio.get_running_loop().create_future())
+        with self._guard:
+            if not self._is_at_it:
+                self._thread.submit(self._work)
+                self._is_at_it = True
+            self._waiting.append(wish)
+        await wish.done
+        if wish.problem is not None:
+            raise wish.problem
+        return piece.result
+
+    def _work(self) -> None:
+        """Until nothing waits any more."""
+        while wishes := self._take():
+            done = self._do_them(wishes)
+            for loop in {wish.done.get_loop() for wish in done}:
+                with suppress(RuntimeError):  # it was closed, and whoever waited is gone
+                    loop.call_soon_threadsafe(_tell, [wish for wish in done if wish.done.get_loop() is loop])
+            self._behind()
+
+    def _take(self) -> list[_Wish]:
+        if self._alone:
+            return [self._alone.popleft()]
+        with self._guard:
+            taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_MOST))]
+            self._is_at_it = bool(taken)
+        return taken
+
+    def _do_them(self, wishes: list[_Wish]) -> list[_Wish]:
+        """Returns those that are done, or failed; the others go on waiting, and come first."""
+        if len(wishes) == 1:
+            try:
+                self._do_alone(wishes[0].piece)
+            except BaseException as problem:  # noqa: BLE001  (for whoever waits)
+                wishes[0].problem = problem
+            return wishes
+        rest = iter(wishes)
+        try:
+            self._do(wish.piece for wish in _in_time(rest))
+        except BaseException:  # noqa: BLE001  (whichever it was: it will have it to itself)
+            self._alone += wishes
+            return []
+        left = list(rest)
+        with self._guard:
+            self._waiting.extendleft(reversed(left))
+        return wishes[: len(wishes) - len(left)]
+
+
+def _in_time(wishes: Iterator[_Wish]) -> Iterator[_Wish]:
+    """The first, and then one after the other for as long as there is time."""
+    until = monotonic() + LONG_ENOUGH
+    yield next(wishes)
+    while monotonic() < until and (wish := next(wishes, None)):
+        yield wish
+
+
+def _tell(done: Iterable[_Wish]) -> None:
+    for wish in done:
+        wish.tell()

@@ -1,0 +1,307 @@
+"""What waits for the database is done in one transaction, and nobody notices but by the time it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
+
+from bot.errors import StorageError
+from bot.model import Denied
+from bot.store import Store, Unit, together
+from bot.store.chain import Head
+from tests.bot.builders import BOB, CAROL
+from tests.bot.stores import Clock, opened
+from tests.bot.test_store import begin, present, requested
+from tests.past_the_bot import rows
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    with opened(database, Clock()) as store:
+        yield store
+
+
+@contextmanager
+def at_each(what: str, call: Callable[[object], None]) -> Iterator[None]:
+    """`what`: the begin or the commit of a transaction."""
+    event.listen(Engine, what, call)
+    try:
+        yield
+    finally:
+        event.remove(Engine, what, call)
+
+
+@contextmanager
+def counted(what: str) -> Iterator[list[object]]:
+    seen: list[object] = []
+    count = seen.append
+    with at_each(what, count):
+        yield seen
+
+
+@asynccontextmanager
+async def busy(do: Callable[[Callable[[Unit], object]], Awaitable[object]]) -> AsyncIterator[None]:
+    """The thread is in the middle of a transaction; what is asked for in here has to wait for its end."""
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def first(_unit: Unit) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(10)
+
+    doing = asyncio.ensure_future(do(first))
+    try:
+        await begun.wait()
+        yield
+        await asyncio.sleep(0)  # what was asked for as a task is in the queue now
+    finally:
+        go_on.set()
+        await doing
+
+
+def note(number: int) -> Callable[[Unit], int]:
+    def work(unit: Unit) -> int:
+        unit.note("number", {"number": number})
+        return number
+
+    return work
+
+
+def noted(database: str) -> list[str]:
+    """As others see it."""
+    return [str(body) for (body,) in rows(database, "SELECT body FROM event ORDER BY seq")]
+
+
+def numbers(store: Store) -> list[int]:
+    return [each["number"] for each in store.read_now(lambda unit: unit.notes("number"))]
+
+
+async def several(store: Store, *works: Callable[[Unit], Any]) -> list[Any]:
+    """What becomes of them when all wait for the same thread: results or exceptions."""
+    async with busy(store.write):
+        asked = [asyncio.ensure_future(store.write(work)) for work in works]
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_what_waits_is_written_in_one_transaction_in_the_order_it_was_asked_for(store: Store) -> None:
+    with counted("commit") as commits:
+        assert await several(store, *map(note, range(5))) == [0, 1, 2, 3, 4]
+    assert len(commits) == 2, "the one that they waited for, and their own"
+    assert numbers(store) == [0, 1, 2, 3, 4]
+
+
+async def test_nobody_is_told_before_it_is_durable(store: Store, database: str) -> None:
+    seen: list[int] = []
+
+    async def write(number: int) -> None:
+        await store.write(note(number))
+        seen.append(len(noted(database)))
+
+    async with busy(store.write):
+        writing = [asyncio.ensure_future(write(number)) for number in range(3)]
+    await asyncio.gather(*writing)
+    assert seen == [3, 3, 3]
+
+
+async def test_one_that_fails_takes_nothing_of_the_others_with_it(store: Store) -> None:
+    def fails(unit: Unit) -> None:
+        unit.note("number", {"number": 13})
+        raise RuntimeError("the middle of it")
+
+    first, failed, last = await several(store, note(1), fails, note(2))
+    assert (first, last) == (1, 2)
+    assert isinstance(failed, RuntimeError)
+    assert numbers(store) == [1, 2]
+
+
+async def test_of_two_who_decided_on_the_same_version_only_one_is_written(store: Store) -> None:
+    before = begin(store)
+    saved, refused = await several(
+        store,
+        lambda unit: unit.save(before, [Denied(BOB, "no")]),
+        lambda unit: unit.save(before, [Denied(CAROL, "never")]),
+    )
+    assert present(store) == saved
+    assert isinstance(refused, StorageError)
+    assert saved.decided_by == BOB
+
+
+async def test_when_the_commit_fails_each_is_written_once(store: Store) -> None:
+    run: list[str] = []
+
+    def fail(_connection: object) -> None:
+        if run == ["second"]:
+            run.append("the commit failed")
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database is locked"))
+
+    def second(unit: Unit) -> int:
+        run.append("second")
+        return note(1)(unit)
+
+    with at_each("commit", fail):
+        assert await several(store, note(0), second, note(2)) == [0, 1, 2]
+    assert run == ["second", "the commit failed", "second"]
+    assert numbers(store) == [0, 1, 2]
+
+
+async def test_when_the_database_cannot_be_written_everybody_is_told_and_nothing_is(store: Store) -> None:
+    def refuse(_connection: object) -> None:
+        raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    async with AsyncExitStack() as stack:
+        async with busy(store.write):
+            asked = [asyncio.ensure_future(store.write(note(number))) for number in range(3)]
+            stack.enter_context(at_each("begin", refuse))
+        problems = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(problem) for problem in problems] == [StorageError] * 3
+    assert numbers(store) == []
+
+
+async def test_whoever_goes_away_meanwhile_is_not_waited_for_but_what_they_wanted_is_done(
+    store: Store,
+) -> None:
+    async with busy(store.write):
+        asked = [asyncio.ensure_future(store.write(note(number))) for number in range(3)]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+    assert await asyncio.gather(asked[0], asked[2]) == [0, 2]
+    assert numbers(store) == [0, 1, 2]
+
+
+async def test_who_does_the_work_is_told_of_everything_that_became_due(store: Store) -> None:
+    told: list[float] = []
+    store.on_news(lambda news: told.append(news.due_now))
+
+    def plan(unit: Unit) -> None:
+        unit.schedule("check", f"r{unit.now}", "digicert", unit.now)
+
+    await several(store, plan, plan)
+    assert told == [1, 1]
+
+
+async def test_no_more_than_so_many_are_done_at_once(store: Store) -> None:
+    with counted("commit") as commits:
+        count = 2 * together.AT_MOST + 1
+        assert await several(store, *map(note, range(count))) == list(range(count))
+    assert len(commits) == 1 + 3
+    assert numbers(store) == list(range(count))
+
+
+async def test_when_a_transaction_takes_long_the_rest_waits_for_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(together, "monotonic", lambda: now)
+
+    def slow(number: int) -> Callable[[Unit], int]:
+        def work(unit: Unit) -> int:
+            nonlocal now
+            now += 0.4 * together.LONG_ENOUGH
+            return note(number)(unit)
+
+        return work
+
+    with counted("commit") as commits:
+        assert await several(store, *map(slow, range(7))) == list(range(7))
+    assert len(commits) == 1 + 3, "three, three and one"
+    assert numbers(store) == list(range(7))
+
+
+async def test_who_reads_sees_all_that_was_committed_before(store: Store) -> None:
+    async with busy(store.read):
+        early = asyncio.ensure_future(store.read(lambda unit: unit.notes("number")))
+        await store.write(note(1))
+        late = asyncio.ensure_future(store.read(lambda unit: unit.notes("number")))
+    assert await late == [{"number": 1}]
+    assert await early == [{"number": 1}], "it had to wait, and saw what there was when its turn came"
+
+
+async def test_what_waits_is_read_together_at_one_moment(store: Store) -> None:
+    with counted("begin") as begins:
+        async with busy(store.read):
+            asked = [asyncio.ensure_future(store.read(lambda unit: unit.now)) for _ in range(4)]
+        moments = await asyncio.gather(*asked)
+    assert len(begins) == 2
+    assert len(set(moments)) == 1
+
+
+async def test_one_reading_that_fails_does_not_concern_the_others(store: Store) -> None:
+    async with busy(store.read):
+        bad = asyncio.ensure_future(store.read(lambda unit: 1 // 0))
+        good = asyncio.ensure_future(store.read(lambda unit: unit.notes("number")))
+    assert await good == []
+    with pytest.raises(ZeroDivisionError):
+        await bad
+
+
+async def test_a_store_that_is_closed_says_so(store: Store) -> None:
+    store.close()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await store.write(note(1))
+
+
+async def test_what_was_asked_for_before_the_end_is_done(database: str) -> None:
+    with opened(database, Clock()) as store:
+        async with busy(store.write):
+            asked = [asyncio.ensure_future(store.write(note(number))) for number in range(3)]
+        store.close()
+        assert await asyncio.gather(*asked) == [0, 1, 2]
+
+
+WISHES = st.lists(st.tuples(st.sampled_from(["note", "fail", "ask", "deny", "clash"]), st.integers(0, 3)))
+
+
+def do(wish: tuple[str, int], unit: Unit) -> str:
+    """Something that may go well or not, depending on what was done before."""
+    kind, number = wish
+    unit.note("number", {"number": number})
+    name = f"r{number}"
+    request = unit.request(name)
+    if kind == "fail":
+        raise RuntimeError(str(number))
+    if kind == "ask":
+        unit.begin(name, requested(name, "why"), "4711")  # fails where it is there already
+    if kind == "deny" and request is not None:
+        unit.save(request, [Denied(BOB, "no")])
+    if kind == "clash" and request is not None:
+        unit.save(request, [Denied(BOB, "no")])
+        unit.save(request, [Denied(BOB, "no")])  # it is not what it was
+    return kind
+
+
+@given(WISHES)
+@settings(max_examples=40, deadline=None)
+def test_together_comes_to_the_same_as_one_by_one(wishes: list[tuple[str, int]]) -> None:
+    works = [lambda unit, wish=wish: do(wish, unit) for wish in wishes]
+
+    async def one_by_one(store: Store) -> list[Any]:
+        return [(await asyncio.gather(store.write(work), return_exceptions=True))[0] for work in works]
+
+    async def at_once(store: Store) -> list[Any]:
+        return await several(store, *works)
+
+    came: list[Any] = []
+    for way in (one_by_one, at_once):
+        with TemporaryDirectory() as folder, opened(Path(folder, "bot.db"), Clock()) as store:
+            results = asyncio.run(way(store))
+            chain = store.read_now(lambda unit: unit.verify(Head()))
+            requests = store.read_now(lambda unit: unit.requests())
+        came.append(([repr(each) for each in results], chain, requests))
+    assert came[0] == came[1]
