@@ -24,6 +24,7 @@ from bot.logs import get_logger
 from bot.model import Person, Request
 from bot.slack import AUTH_ERRORS, BAD_PAYLOAD, GONE_ERRORS, UNREACHABLE, Posted, Slack, SlackProblem
 from bot.store import Store, Unit
+from bot.store.chain import Head
 from bot.store.messages import OwedMessage, Place
 from providers.contract import Facts
 
@@ -135,18 +136,17 @@ class Delivery:
     async def _paint(self, message: OwedMessage, look_first: bool) -> Then:
         """Post or update the card, from the request as it is now."""
         request_id = message.request_id or ""
-        request, card, last, head = await self.store.read(
-            lambda unit: (
-                unit.request(request_id),
-                unit.card(request_id),
-                unit.last_owed_card(request_id),
-                str(unit.head()),
-            )
-        )
+
+        def look(unit: Unit) -> tuple[Request | None, Place | None, int, Head | None]:
+            request = unit.request(request_id)
+            head = unit.head() if request and request.state in OUTCOMES else None
+            return request, unit.card(request_id), unit.last_owed_card(request_id), head
+
+        request, card, last, head = await self.store.read(look)
         if request is None:
             return await self._paint_batch(message, look_first)
         painted = approval_card(request, self.facts[request.provider])
-        outcome = _outcome(message, request, head) if request.state in OUTCOMES else None
+        outcome = None if head is None else _outcome(message, request, head)
         try:
             place = await self._show(message, request, card, painted, outcome, look_first)
         except SlackProblem as problem:
@@ -154,7 +154,7 @@ class Delivery:
                 raise
             log.error("card_rejected_by_slack", request=request_id, why=problem.code)
             place = await self._show(message, request, card, _plain(painted), outcome, look_first)
-        return _shown(request_id, place, last)
+        return _shown(request_id, card, place, last)
 
     async def _paint_batch(self, message: OwedMessage, look_first: bool) -> Then:
         """The same for several orders at once. While they are carried out there is something new all the
@@ -166,7 +166,7 @@ class Delivery:
                 _with_lines(unit, batch_id),
                 unit.card(batch_id),
                 unit.last_owed_card(batch_id),
-                str(unit.head()),
+                unit.head(),
             )
         )
         if batch is None:
@@ -181,7 +181,7 @@ class Delivery:
                 raise
             log.error("card_rejected_by_slack", request=batch_id, why=problem.code)
             place = await self._show(message, asked, card, _plain(painted), outcome, look_first)
-        return _shown(batch_id, place, last)
+        return _shown(batch_id, card, place, last)
 
     async def _show(
         self,
@@ -216,21 +216,16 @@ class Delivery:
     # --- words ------------------------------------------------------------------------------------
 
     async def _reply(self, message: OwedMessage, body: Mapping[str, Any], look_first: bool) -> None:
-        request_id = message.request_id or ""
-        request, card, head = await self.store.read(
-            lambda unit: (unit.request(request_id), unit.card(request_id), str(unit.head()))
+        card, became = await self.store.read(
+            lambda unit: (
+                unit.card(message.request_id or ""),
+                _what_became(unit, message) if body.get("outcome") else None,
+            )
         )
         thread = card.ts if card is not None else None
         if look_first and await self._find(message, message.target, thread):
             return
-        metadata = _marked(message)
-        if request is not None and request.state in OUTCOMES and body.get("outcome"):
-            metadata = _outcome(message, request, head)
-        elif request is None and body.get("outcome"):
-            batch, head = await self.store.read(
-                lambda unit: (_with_lines(unit, request_id), str(unit.head()))
-            )
-            metadata = (_outcome_of_all(message, *batch, head) if batch else None) or metadata
+        metadata = became or _marked(message)
         await self._say(message.target, body, thread, metadata)
 
     async def _direct(self, message: OwedMessage, body: Mapping[str, Any]) -> None:
@@ -307,11 +302,11 @@ def _nothing(_unit: Unit) -> None:
     """There is nothing to write down besides."""
 
 
-def _shown(request_id: str, place: Place, last: int) -> Then:
-    """Where a card is, and that it shows everything up to the message `last`."""
+def _shown(request_id: str, known: Place | None, place: Place, last: int) -> Then:
+    """Where a card is, if that was not `known`, and that it shows everything up to the message `last`."""
 
     def note(unit: Unit) -> None:
-        if unit.card(request_id) != place:
+        if place != known:
             unit.set_card(request_id, place.channel, place.ts)
         unit.covered(request_id, last)
 
@@ -349,9 +344,18 @@ def _marked(message: OwedMessage) -> dict[str, Any]:
     return {"event_type": NOTE, "event_payload": {"message": message.mark}}
 
 
-def _outcome(message: OwedMessage, request: Request, head: str) -> dict[str, Any]:
+def _what_became(unit: Unit, message: OwedMessage) -> dict[str, Any] | None:
+    """The metadata of an outcome, of one order or of several; None where there is none."""
+    request = unit.request(message.request_id or "")
+    if request is not None:
+        return _outcome(message, request, unit.head()) if request.state in OUTCOMES else None
+    batch = _with_lines(unit, message.request_id or "")
+    return _outcome_of_all(message, *batch, unit.head()) if batch else None
+
+
+def _outcome(message: OwedMessage, request: Request, head: Head) -> dict[str, Any]:
     """What lets an auditor, or a restored database, hold the channel against the history."""
-    payload = {"request_id": request.id, "state": request.state.value, "audit_head": head}
+    payload = {"request_id": request.id, "state": request.state.value, "audit_head": str(head)}
     return {"event_type": OUTCOME, "event_payload": payload | {"message": message.mark}}
 
 
@@ -361,7 +365,7 @@ def _with_lines(unit: Unit, batch_id: str) -> tuple[Batch, list[Request]] | None
 
 
 def _outcome_of_all(
-    message: OwedMessage, batch: Batch, lines: Sequence[Request], head: str
+    message: OwedMessage, batch: Batch, lines: Sequence[Request], head: Head
 ) -> dict[str, Any] | None:
     """The same for several orders, as soon as one of them was sent: from then on a restored database would
     lack something. None before that."""
@@ -370,5 +374,5 @@ def _outcome_of_all(
         return None
     state = "executing" if not is_done(found) else next(iter(found)).value if len(found) == 1 else "several"
     ended = {one.value: [line.short_id for line in lines if line.state is one] for one in found}
-    payload = {"request_id": batch.id, "state": state, "audit_head": head, "message": message.mark}
+    payload = {"request_id": batch.id, "state": state, "audit_head": str(head), "message": message.mark}
     return {"event_type": OUTCOME, "event_payload": payload | ({"lines": ended} if is_done(found) else {})}

@@ -465,10 +465,9 @@ class Workflow:
 
         unverified = self.unverified  # the walk may come to its end meanwhile, and knows more then
 
-        def take(unit: Unit) -> tuple[Permit | None, Head | None]:
-            verified = None if unverified else unit.verify(self._verified)
+        def take(unit: Unit) -> tuple[Permit | None, Head]:
             request = self._present(unit, request_id)
-            unit.prove(request)
+            verified = unit.prove(request, None if unverified else self._verified)
             paused = why_paused(unit, self.facts(request), self._facts)
             judged = replace(command, doubt=command.doubt or unverified or paused)
             after = self._save(unit, request, decide(request, judged, unit.now))
@@ -476,7 +475,8 @@ class Workflow:
             return (mine if mine is not None and mine.epoch == epoch else None), verified
 
         permit, verified = await self._store.write(take)
-        self._verified = verified or self._verified
+        if not unverified:
+            self._verified = verified
         return permit
 
     async def remind(self, request_id: str) -> bool:

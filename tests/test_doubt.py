@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
 
 from sandbox.slack.model import Message
 from sandbox.vendors.digicert import DigiCertVendor
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
-from tests.past_the_bot import held, rows
+from tests.past_the_bot import change, held, rows
 from tests.test_asynchronous import Clock, later
 
 
@@ -116,3 +120,28 @@ async def test_a_no_of_which_a_look_up_shows_that_nothing_changed_is_a_refusal(w
     await world.reads(card, "refused by the provider")
     assert len(vendor.sends) == 1, "the same no would come again"
     assert vendor.performed == []
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        """UPDATE request SET body = replace(body, '"user":"U0BOB"', '"user":"U0DAN"')""",
+        "UPDATE event SET body = replace(body, 'ordered twice', 'ordered wrong') WHERE kind = 'requested'",
+        "UPDATE event SET kind = 'held' WHERE kind = 'order_read'",
+        "DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)",
+    ],
+)
+async def test_what_was_changed_behind_the_back_of_the_bot_is_not_sent(world: World, tampering: str) -> None:
+    vendor = world.vendor("digicert")
+    card = await world.asked("alice", "digicert", vendor.samples["cancellable"])
+    await world.approve("bob", card)
+    await world.reads(card, "1 of 2")
+    assert change(world.database, tampering) == 1
+    looked_up = len(vendor.seen)
+    with capture_logs() as log:
+        await world.approve("carol", card)
+        async with asyncio.timeout(10):
+            while not any(line["event"] == "chain_broken" for line in log) and not vendor.sends:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # it tells nobody but its log
+    assert len(vendor.seen) == looked_up + 1, "it was about to be sent"
+    assert vendor.sends == []

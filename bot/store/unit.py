@@ -39,6 +39,7 @@ from bot.model import (
 )
 from bot.rules import evolve, replay
 from bot.store import numbers
+from bot.store.chain import Head
 from bot.store.codec import dump_request, load_request
 from bot.store.messages import OwedMessages
 from bot.store.numbers import Numbers, Told
@@ -256,13 +257,18 @@ class RequestUnit(History, DueWork, OwedMessages):
             case _:
                 pass
 
-    def prove(self, request: Request) -> None:
-        """Raise `ChainBroken` unless the stored request is what its history adds up to.
+    def prove(self, request: Request, verified: Head | None = None) -> Head:
+        """Raise `ChainBroken` unless the stored request is what its history adds up to, and the chain goes on
+        from `verified`, an end of it that was known before. Returns its present end.
 
-        The chain is walked from where this request begins: that it still ends in a known head proves
-        nothing about rows that were changed behind it.
+        The chain is walked from where this request begins, or from `verified` if that is earlier: that it
+        still ends in a known head proves nothing about rows that were changed behind it.
         """
-        self.verify(self._head_before(request.id))
+        start = self._head_before(request.id)
+        if verified is not None:
+            self._must_be_there(verified)
+            start = min(start, verified, key=lambda head: head.seq)
+        end = self._walk(start)
         try:
             rebuilt = replay(request.id, self.history(request.id))
         except ValueError as problem:
@@ -272,6 +278,7 @@ class RequestUnit(History, DueWork, OwedMessages):
         expected = {name: value for name, value in row_of(rebuilt).items() if name != "body"}
         if rebuilt != request or stored is None or dict(stored._mapping) != expected:
             raise ChainBroken(0, f"request {request.id} is not what its history says")
+        return end
 
     # --- numbers ----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from bot.model import (
     Requested,
     digest,
 )
-from bot.store import Store
+from bot.store import Store, past
 from bot.store.chain import GENESIS, Head, link
 from providers.contract import Outcome, Result
 from tests import postgres
@@ -123,6 +124,11 @@ def heads(client: Client) -> list[Head]:
     return [Head(), *(Head(*row) for row in client.rows("SELECT seq, hash FROM event ORDER BY seq"))]
 
 
+def proved(store: Store, request: Request | None, verified: Head | None) -> Head:
+    assert request is not None
+    return store.read_now(lambda unit: unit.prove(request, verified))
+
+
 def broken_at(store: Store, since: Head = BEGINNING) -> int:
     with pytest.raises(ChainBroken) as broken:
         store.read_now(lambda unit: unit.verify(since))
@@ -138,7 +144,48 @@ def test_an_untouched_history_verifies_from_everywhere(store: Store, client: Cli
     assert store.read_now(lambda unit: unit.verify(Head(), limit=10)) == known[10]
     for name in ("r1", "r2", "r3"):
         request = store.read_now(lambda unit, name=name: unit.request(name))  # type: ignore[misc]
-        store.read_now(lambda unit, request=request: unit.prove(request))  # type: ignore[misc]
+        assert proved(store, request, None) == known[-1]
+        for head in known:
+            assert proved(store, request, head) == known[-1]
+
+
+@pytest.mark.parametrize("page", [1, 7, EVENTS - 1, EVENTS, EVENTS + 1])
+def test_a_walk_in_pages_comes_to_the_same_end(
+    store: Store, client: Client, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    known = heads(client)
+    monkeypatch.setattr(past, "PAGE", page)
+    for limit in range(1, EVENTS + 2):
+        end = store.read_now(lambda unit, limit=limit: unit.verify(Head(), limit))  # type: ignore[misc]
+        assert end == known[min(limit, EVENTS)]
+    client.change("UPDATE event SET body = '{}' WHERE seq = ?", EVENTS)
+    assert broken_at(store) == EVENTS
+
+
+def test_a_request_is_only_proved_where_the_chain_goes_on_from_what_was_known(
+    store: Store, client: Client
+) -> None:
+    request = store.read_now(lambda unit: unit.request("r2"))
+    assert request is not None
+    for head in heads(client)[1:]:
+        with pytest.raises(ChainBroken, match="was there before"):
+            proved(store, request, replace(head, hash="f" * 64))
+    with pytest.raises(ChainBroken, match="was there before"):
+        proved(store, request, Head(EVENTS + 1, "f" * 64))
+
+
+@pytest.mark.parametrize("seq", range(1, EVENTS + 1))
+def test_nothing_is_proved_over_a_row_that_was_changed(store: Store, client: Client, seq: int) -> None:
+    """Whether it lies behind what was known before or behind where the request begins."""
+    known = heads(client)
+    request = store.read_now(lambda unit: unit.request("r3"))
+    assert request is not None
+    began = client.rows("SELECT min(seq) FROM event WHERE request_id = 'r3'")[0][0]
+    client.change("UPDATE event SET kind = 'changed' WHERE seq = ?", seq)
+    for head in known:
+        if seq > min(head.seq, began - 1):
+            with pytest.raises(ChainBroken):
+                proved(store, request, head)
 
 
 # --- changes of one byte ---------------------------------------------------------------------------------
@@ -413,7 +460,9 @@ def test_a_past_changed_behind_a_head_that_is_still_right_proves_nothing(
     request = store.read_now(lambda unit: unit.request("r1"))
     assert request is not None
     assert MALLORY in {approval.by for approval in request.approvals}
-    is_not_proved(store)
+    for head in (None, *known):
+        with pytest.raises(ChainBroken):
+            proved(store, request, head)
 
 
 def test_a_forged_request_in_front_of_the_history_is_not_proved(store: Store, client: Client) -> None:

@@ -181,7 +181,7 @@ async def test_whoever_goes_away_meanwhile_is_not_waited_for_but_what_they_wante
         asked = [asyncio.ensure_future(store.write(note(number))) for number in range(3)]
         await asyncio.sleep(0)
         asked[1].cancel()
-    assert await asyncio.gather(asked[0], asked[2]) == [0, 2]
+    assert [await asked[0], await asked[2]] == [0, 2]
     assert numbers(store) == [0, 1, 2]
 
 
