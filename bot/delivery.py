@@ -137,37 +137,32 @@ class Delivery:
         """Post or update the card, from the request as it is now."""
         request_id = message.request_id or ""
 
-        def look(unit: Unit) -> tuple[Request | None, Place | None, int, Head | None]:
+        def look(unit: Unit) -> tuple[Request | None, int, Head | None]:
             request = unit.request(request_id)
             head = unit.head() if request and request.state in OUTCOMES else None
-            return request, unit.card(request_id), unit.last_owed_card(request_id), head
+            return request, unit.last_owed_card(request_id), head
 
-        request, card, last, head = await self.store.read(look)
+        request, last, head = await self.store.read(look)
         if request is None:
             return await self._paint_batch(message, look_first)
         painted = approval_card(request, self.facts[request.provider])
         outcome = None if head is None else _outcome(message, request, head)
         try:
-            place = await self._show(message, request, card, painted, outcome, look_first)
+            place = await self._show(message, request, painted, outcome, look_first)
         except SlackProblem as problem:
             if problem.code not in BAD_PAYLOAD:
                 raise
             log.error("card_rejected_by_slack", request=request_id, why=problem.code)
-            place = await self._show(message, request, card, _plain(painted), outcome, look_first)
-        return _shown(request_id, card, place, last)
+            place = await self._show(message, request, _plain(painted), outcome, look_first)
+        return _shown(message, place, last)
 
     async def _paint_batch(self, message: OwedMessage, look_first: bool) -> Then:
         """The same for several orders at once. While they are carried out there is something new all the
         time: the card shows it about once a second."""
         batch_id = message.request_id or ""
         await self.pace.turn(f"progress of {batch_id}")
-        batch, card, last, head = await self.store.read(
-            lambda unit: (
-                _with_lines(unit, batch_id),
-                unit.card(batch_id),
-                unit.last_owed_card(batch_id),
-                unit.head(),
-            )
+        batch, last, head = await self.store.read(
+            lambda unit: (_with_lines(unit, batch_id), unit.last_owed_card(batch_id), unit.head())
         )
         if batch is None:
             return _nothing
@@ -175,25 +170,24 @@ class Delivery:
         painted = batch_card(asked, lines, self.facts[asked.asked.provider])
         outcome = _outcome_of_all(message, asked, lines, head)
         try:
-            place = await self._show(message, asked, card, painted, outcome, look_first)
+            place = await self._show(message, asked, painted, outcome, look_first)
         except SlackProblem as problem:
             if problem.code not in BAD_PAYLOAD:
                 raise
             log.error("card_rejected_by_slack", request=batch_id, why=problem.code)
-            place = await self._show(message, asked, card, _plain(painted), outcome, look_first)
-        return _shown(batch_id, card, place, last)
+            place = await self._show(message, asked, _plain(painted), outcome, look_first)
+        return _shown(message, place, last)
 
     async def _show(
         self,
         message: OwedMessage,
         request: Request | Batch,
-        card: Place | None,
         painted: Message,
         outcome: Mapping[str, Any] | None,
         look_first: bool,
     ) -> Place:
         """Returns where the card is now."""
-        if card is not None:
+        if (card := message.card) is not None:
             try:
                 await self._update(card.channel, card.ts, painted, outcome)
                 return card
@@ -216,17 +210,13 @@ class Delivery:
     # --- words ------------------------------------------------------------------------------------
 
     async def _reply(self, message: OwedMessage, body: Mapping[str, Any], look_first: bool) -> None:
-        card, became = await self.store.read(
-            lambda unit: (
-                unit.card(message.request_id or ""),
-                _what_became(unit, message) if body.get("outcome") else None,
-            )
-        )
-        thread = card.ts if card is not None else None
+        thread = message.card.ts if message.card is not None else None
         if look_first and await self._find(message, message.target, thread):
             return
-        metadata = became or _marked(message)
-        await self._say(message.target, body, thread, metadata)
+        became = None
+        if body.get("outcome"):
+            became = await self.store.read(lambda unit: _what_became(unit, message))
+        await self._say(message.target, body, thread, became or _marked(message))
 
     async def _direct(self, message: OwedMessage, body: Mapping[str, Any]) -> None:
         try:
@@ -302,11 +292,12 @@ def _nothing(_unit: Unit) -> None:
     """There is nothing to write down besides."""
 
 
-def _shown(request_id: str, known: Place | None, place: Place, last: int) -> Then:
-    """Where a card is, if that was not `known`, and that it shows everything up to the message `last`."""
+def _shown(message: OwedMessage, place: Place, last: int) -> Then:
+    """Where a card is, if that was not known, and that it shows everything up to the message `last`."""
+    request_id = message.request_id or ""
 
     def note(unit: Unit) -> None:
-        if place != known:
+        if place != message.card:
             unit.set_card(request_id, place.channel, place.ts)
         unit.covered(request_id, last)
 

@@ -313,7 +313,7 @@ class Outbox:
             then(unit)
             unit.delivered(message.id)
 
-        await self._note(message.lane, note)
+        await self._note(message, note, is_done=True)
         self._look_first.discard(message.id)
 
     async def _later(self, message: OwedMessage, problem: SlackProblem) -> None:
@@ -322,16 +322,16 @@ class Outbox:
         self._complain(message, problem.code, message.tries)
         log.warning("delivery_postponed", kind=message.kind, request=message.request_id, why=problem.code)
         wait = problem.retry_after or self._retry.after(message.tries)
-        await self._note(message.lane, lambda unit: unit.postpone(message.id, unit.now + wait, problem.code))
+        await self._note(message, lambda unit: unit.postpone(message.id, unit.now + wait, problem.code))
 
-    async def _note(self, lane: str, what: Then) -> None:
+    async def _note(self, message: OwedMessage, what: Then, is_done: bool = False) -> None:
         """Write down what Slack has taken or refused, for as long as it takes: until then the lane is
         held, because without the note the same message would go out again. The same transaction tells
-        what is next in the lane."""
+        what is next in the lane; of what came behind the last one meanwhile, this process was told."""
 
         def note(unit: Unit) -> list[OwedMessage]:
             what(unit)
-            return unit.owed_in([lane])
+            return [] if is_done and message.is_last else unit.owed_in([message.lane])
 
         while True:
             try:

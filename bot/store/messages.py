@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, func, insert, update
+from sqlalchemy import ColumnElement, Executable, bindparam, func, insert, update
+from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import col, select
 
 from bot.model import Person
 from bot.store.tables import CardRow, HomeRow, MessageRow
 from bot.store.transaction import Transaction, Upsert
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a card is in Slack."""
+
+    channel: str
+    ts: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +39,19 @@ class OwedMessage:
     tries: int
     problem: str
     """Why Slack did not take it the last time."""
+    card_channel: str | None
+    card_ts: str | None
+    is_last: bool
+    """Nothing was owed behind it in its lane."""
 
     @property
     def mark(self) -> str:
         return mark(self.id, self.created_at)
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a card is in Slack."""
-
-    channel: str
-    ts: str
+    @property
+    def card(self) -> Place | None:
+        """That of the request which it is about."""
+        return Place(self.card_channel, self.card_ts) if self.card_channel and self.card_ts else None
 
 
 def mark(message_id: int, created_at: datetime) -> str:
@@ -66,14 +77,25 @@ _IN_LANE = col(MessageRow.lane) == bindparam("where")
 _THIS = col(MessageRow.id) == bindparam("message")
 _UP_TO_THIS = col(MessageRow.id) <= bindparam("message")
 _IS_CARD = col(MessageRow.kind) == "card"
-_MESSAGES = select(*map(col, _OWED)).order_by(col(MessageRow.id))
-_FIRST = select(func.min(MessageRow.id)).where(_UNDELIVERED).group_by(col(MessageRow.lane))
+
+
+def _first_owed(*where: ColumnElement[bool]) -> Executable:
+    """The first of each lane, with the card it belongs to, and whether it is the last as well."""
+    ends = select(func.min(MessageRow.id).label("first"), func.max(MessageRow.id).label("last"))
+    ends_of_lane = ends.where(_UNDELIVERED, *where).group_by(col(MessageRow.lane)).subquery()
+    mine = (*map(col, _OWED), col(CardRow.channel), col(CardRow.ts), ends_of_lane.c.last == MessageRow.id)
+    return (
+        sqlalchemy_select(*mine)
+        .join(ends_of_lane, ends_of_lane.c.first == MessageRow.id)
+        .outerjoin(CardRow, col(CardRow.request_id) == MessageRow.request_id)
+        .order_by(col(MessageRow.id))
+    )
+
 
 _OWE = insert(MessageRow)
 _WHAT = ("lane", "kind", "request_id", "target", "body")
-_FIRST_OWED = _MESSAGES.where(col(MessageRow.id).in_(_FIRST))
-_FIRST_IN = _FIRST.where(col(MessageRow.lane).in_(bindparam("lanes", expanding=True)))
-_FIRST_OWED_IN = _MESSAGES.where(col(MessageRow.id).in_(_FIRST_IN))
+_FIRST_OWED = _first_owed()
+_FIRST_OWED_IN = _first_owed(col(MessageRow.lane).in_(bindparam("lanes", expanding=True)))
 _DELIVERED = update(MessageRow).where(_THIS).values(delivered=True, problem="")
 _COVERED = update(MessageRow).where(_IN_LANE, _IS_CARD, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
 _PAINTED = update(MessageRow).where(_IN_LANE, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
@@ -112,11 +134,14 @@ class OwedMessages(Transaction):
 
     def owed(self) -> list[OwedMessage]:
         """The first undelivered message of each lane, the oldest first."""
-        return [OwedMessage(*row) for row in self._ask(_FIRST_OWED)]
+        return self._owed(_FIRST_OWED)
 
     def owed_in(self, lanes: Collection[str]) -> list[OwedMessage]:
         """The same of these lanes only."""
-        return [OwedMessage(*row) for row in self._ask(_FIRST_OWED_IN, lanes=list(lanes))]
+        return self._owed(_FIRST_OWED_IN, lanes=list(lanes))
+
+    def _owed(self, query: Executable, **values: Any) -> list[OwedMessage]:
+        return [OwedMessage(*row) for row in self._ask(query, **values)]
 
     def delivered(self, message_id: int) -> None:
         self._change(_DELIVERED, message=message_id)

@@ -97,6 +97,23 @@ async def test_a_request_slack_will_not_take_does_not_hold_back_others(office: O
     assert "Request r2" in card.readable
 
 
+async def test_what_comes_into_a_lane_while_its_last_message_is_under_way_is_delivered_after_it(
+    office: Office,
+) -> None:
+    """Although the outbox looks into other lanes meanwhile, and its task into none any more."""
+    async with office.delivering():
+        office.workspace.fail_next("chat.postEphemeral", "hang")
+        await office.whisper(BOB, "the last one")
+        await office.workspace.wait_until(lambda: office.workspace.faults.hanging)
+        await office.whisper(BOB, "one more")
+        await office.whisper(CAROL, "somewhere else")
+        await office.until(lambda unit: [one.lane for one in unit.owed()] == ["whisper:U0BOB"])
+        office.workspace.release()
+        await office.delivered()
+    said = [message.text for message in office.workspace.channel(CHANNEL).ephemerals]
+    assert said == ["somewhere else", "the last one", "one more"]
+
+
 # --- outages ----------------------------------------------------------------------------------------------
 
 

@@ -290,6 +290,23 @@ WAYS = (
         "tests/bot/test_link.py",
     ),
     one(
+        "rest-of-the-lane-forgotten",
+        "what is owed behind a message that was delivered is not looked for",
+        "bot/outbox.py",
+        "[] if is_done and message.is_last else",
+        "[] if is_done else",
+        "tests/bot/test_outbox.py",
+    ),
+    one(
+        "lane-taken-for-empty",
+        "what came into a lane while its last message was under way is not looked for",
+        "bot/outbox.py",
+        "        self._told = under_way.copy() if everywhere else self._told & under_way\n",
+        "        self._told = set()\n",
+        "tests/bot/test_outbox.py",
+        "tests/simulation/test_simulation.py",
+    ),
+    one(
         "home-as-it-was",
         "the App Home shows what was true before something changed",
         "bot/home.py",
