@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from aiohttp import (
@@ -306,6 +307,7 @@ def _part(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
     return found
 
 
+@lru_cache(maxsize=1)  # within a second all answers have the same
 def _date(header: str) -> datetime | None:
     """The time that a `Date` header most likely means; it leaves out what is less than a second."""
     try:

@@ -30,6 +30,7 @@ _HASH_AT = select(_HASH).where(col(EventRow.seq) == bindparam("at_seq"))
 _BEGINS = select(func.min(EventRow.seq)).where(col(EventRow.request_id) == _THIS)
 _LINKS = sqlalchemy_select(*LINK).order_by(col(EventRow.seq)).limit(bindparam("most"))
 _LINKS_AFTER = _LINKS.where(col(EventRow.seq) > bindparam("after"))
+_ADD_LINKS = insert(EventRow)
 PAGE = 1000
 """Links that are read at once."""
 
@@ -95,4 +96,4 @@ class History(Transaction):
             row = chain.link(head, request_id, self.now, kind, body)
             rows.append(row._asdict())
             head = chain.Head(row.seq, row.hash)
-        self._change_all(insert(EventRow), rows)
+        self._change_all(_ADD_LINKS, rows)

@@ -94,6 +94,9 @@ _UNDECIDED_OF = (
     select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open)),
 )
 
+_ADD_REQUEST, _ADD_REFERENCE, _ADD_VOTE, _ADD_PERMIT = map(
+    insert, (RequestRow, ReferenceRow, VoteRow, PermitRow)
+)
 _CHANGING = ("version", "state", "is_open", "order_key", "body")
 _STORE = (
     update(RequestRow)
@@ -182,9 +185,9 @@ class RequestUnit(History, DueWork, OwedMessages):
         """`begin` for many: their IDs, first events and exact references."""
         begun = [evolve(None, event, self.now, one) for one, event, _ in first]
         self._append([(one, event) for one, event, _ in first])
-        self._change_all(insert(RequestRow), [row_of(request) for request in begun])
+        self._change_all(_ADD_REQUEST, [row_of(request) for request in begun])
         references = [{"request_id": one, "value": reference} for one, _, reference in first]
-        self._change_all(insert(ReferenceRow), references)
+        self._change_all(_ADD_REFERENCE, references)
         return begun
 
     def save(self, before: Request, events: Sequence[Event]) -> Request:
@@ -240,7 +243,7 @@ class RequestUnit(History, DueWork, OwedMessages):
             if isinstance(event, Approved)
         ]
         try:
-            self._change_all(insert(VoteRow), votes)
+            self._change_all(_ADD_VOTE, votes)
         except IntegrityError as taken:
             raise Conflict(changes[0][0].id) from taken
 
@@ -253,7 +256,7 @@ class RequestUnit(History, DueWork, OwedMessages):
                 self._change(_FORGET_VOTES, request=before.id)
             case Permitted(epoch, attempt, _, _):
                 permit = {"epoch": epoch, "request_id": before.id, "attempt": attempt, "at": self.now}
-                self._change_all(insert(PermitRow), [permit])
+                self._change_all(_ADD_PERMIT, [permit])
             case _:
                 pass
 
