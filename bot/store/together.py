@@ -13,7 +13,10 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
+from bot.logs import get_logger
 from bot.store.several import Unit
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -101,7 +104,10 @@ class Together:
             for loop in {wish.done.get_loop() for wish in done}:
                 with suppress(RuntimeError):  # it was closed, and whoever waited is gone
                     loop.call_soon_threadsafe(_tell, [wish for wish in done if wish.done.get_loop() is loop])
-            self._behind()
+            try:
+                self._behind()
+            except Exception:
+                log.exception("not_done_behind_a_transaction")  # whoever waits must not wait for ever
 
     def _take(self) -> list[_Wish]:
         if self._alone:

@@ -251,6 +251,18 @@ async def test_one_reading_that_fails_does_not_concern_the_others(store: Store) 
         await bad
 
 
+async def test_what_goes_wrong_behind_an_answer_holds_up_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> bool:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr(store._database, "tidy", fail)
+    before = begin(store)
+    await store.write(lambda unit: unit.save(before, [Denied(BOB, "no")]))  # wipes its reference
+    assert [await store.write(note(number)) for number in range(3)] == [0, 1, 2]
+
+
 async def test_a_store_that_is_closed_says_so(store: Store) -> None:
     store.close()
     with pytest.raises(RuntimeError, match="shutdown"):
