@@ -137,32 +137,39 @@ class Delivery:
         """Post or update the card, from the request as it is now."""
         request_id = message.request_id or ""
 
-        def look(unit: Unit) -> tuple[Request | None, int, Head | None]:
+        def look(unit: Unit) -> tuple[Request | None, Place | None, int, Head | None]:
             request = unit.request(request_id)
             head = unit.head() if request and request.state in OUTCOMES else None
-            return request, unit.last_owed_card(request_id), head
+            # Whoever clicks on a card whose place was not noted yet notes it.
+            card = message.card or unit.card(request_id)
+            return request, card, unit.last_owed_card(request_id), head
 
-        request, last, head = await self.store.read(look)
+        request, card, last, head = await self.store.read(look)
         if request is None:
             return await self._paint_batch(message, look_first)
         painted = approval_card(request, self.facts[request.provider])
         outcome = None if head is None else _outcome(message, request, head)
         try:
-            place = await self._show(message, request, painted, outcome, look_first)
+            place = await self._show(message, request, card, painted, outcome, look_first)
         except SlackProblem as problem:
             if problem.code not in BAD_PAYLOAD:
                 raise
             log.error("card_rejected_by_slack", request=request_id, why=problem.code)
-            place = await self._show(message, request, _plain(painted), outcome, look_first)
-        return _shown(message, place, last)
+            place = await self._show(message, request, card, _plain(painted), outcome, look_first)
+        return _shown(message, card, place, last)
 
     async def _paint_batch(self, message: OwedMessage, look_first: bool) -> Then:
         """The same for several orders at once. While they are carried out there is something new all the
         time: the card shows it about once a second."""
         batch_id = message.request_id or ""
         await self.pace.turn(f"progress of {batch_id}")
-        batch, last, head = await self.store.read(
-            lambda unit: (_with_lines(unit, batch_id), unit.last_owed_card(batch_id), unit.head())
+        batch, card, last, head = await self.store.read(
+            lambda unit: (
+                _with_lines(unit, batch_id),
+                message.card or unit.card(batch_id),
+                unit.last_owed_card(batch_id),
+                unit.head(),
+            )
         )
         if batch is None:
             return _nothing
@@ -170,24 +177,25 @@ class Delivery:
         painted = batch_card(asked, lines, self.facts[asked.asked.provider])
         outcome = _outcome_of_all(message, asked, lines, head)
         try:
-            place = await self._show(message, asked, painted, outcome, look_first)
+            place = await self._show(message, asked, card, painted, outcome, look_first)
         except SlackProblem as problem:
             if problem.code not in BAD_PAYLOAD:
                 raise
             log.error("card_rejected_by_slack", request=batch_id, why=problem.code)
-            place = await self._show(message, asked, _plain(painted), outcome, look_first)
-        return _shown(message, place, last)
+            place = await self._show(message, asked, card, _plain(painted), outcome, look_first)
+        return _shown(message, card, place, last)
 
     async def _show(
         self,
         message: OwedMessage,
         request: Request | Batch,
+        card: Place | None,
         painted: Message,
         outcome: Mapping[str, Any] | None,
         look_first: bool,
     ) -> Place:
         """Returns where the card is now."""
-        if (card := message.card) is not None:
+        if card is not None:
             try:
                 await self._update(card.channel, card.ts, painted, outcome)
                 return card
@@ -292,12 +300,12 @@ def _nothing(_unit: Unit) -> None:
     """There is nothing to write down besides."""
 
 
-def _shown(message: OwedMessage, place: Place, last: int) -> Then:
+def _shown(message: OwedMessage, known: Place | None, place: Place, last: int) -> Then:
     """Where a card is, if that was not known, and that it shows everything up to the message `last`."""
     request_id = message.request_id or ""
 
     def note(unit: Unit) -> None:
-        if place != message.card:
+        if place != known:
             unit.set_card(request_id, place.channel, place.ts)
         unit.covered(request_id, last)
 

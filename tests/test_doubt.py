@@ -108,6 +108,8 @@ async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: Worl
     assert not answer.ok
     assert rows(world.database, "SELECT * FROM event WHERE kind = 'approved'") == []
     await world.stop_bot()
+    late = [problem for problem in world.workspace.problems if "acknowledged after" in problem]
+    assert late == [], "nor by anybody else, too late"
     world.workspace.problems.clear()  # that there was no answer in time is the point
 
 
@@ -144,4 +146,23 @@ async def test_what_was_changed_behind_the_back_of_the_bot_is_not_sent(world: Wo
             while not any(line["event"] == "chain_broken" for line in log) and not vendor.sends:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # it tells nobody but its log
     assert len(vendor.seen) == looked_up + 1, "it was about to be sent"
+    assert vendor.sends == []
+
+
+async def test_nothing_is_sent_when_what_was_known_of_the_history_is_gone(world: World) -> None:
+    """Somebody cut it off and let it grow again; all of what it says about this request is true."""
+    first = await world.asked("alice", "payvalida", world.vendor("payvalida").samples["cancellable"])
+    for who in ("bob", "carol"):
+        await world.approve(who, first)
+    await world.reads(first, "Outcome: cancelled")
+    cut = "DELETE FROM event WHERE seq >= (SELECT seq FROM event WHERE kind = 'quorum_reached')"
+    assert change(world.database, cut) > 1
+    vendor = world.vendor("digicert")
+    card = await world.asked("alice", "digicert", vendor.samples["cancellable"])
+    with capture_logs() as log:
+        for who in ("bob", "carol"):
+            await world.approve(who, card)
+        async with asyncio.timeout(10):
+            while not any(line["event"] == "chain_broken" for line in log) and not vendor.sends:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # it tells nobody but its log
     assert vendor.sends == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ _NAMES = ("type", "callback_id")
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,20}", re.ASCII)
 _REQUEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ID = re.compile(r"[\x21-\x7e]+")
+SLACK_WAITS = 3.0
+"""Seconds for an answer."""
 
 
 def is_understood(payload: Body) -> bool:
@@ -54,8 +57,15 @@ async def answer(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
     if payload.get("type") == _EVENT and payload["event"].get("type") not in EVENTS:
         return BoltResponse(status=200)  # Slack would send it again and again
     whom = _whom_and_what(payload)
+    began = time.monotonic()
     with about(**whom), span(f"hear: {_kind(payload)}", **whom):
-        return await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+        answered = await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+        if time.monotonic() - began >= SLACK_WAITS:
+            # Slack has told the person that it failed, and this "ok" may be that of the leftovers: Bolt asks
+            # them when a listener has not answered in time.
+            log.warning("answered_too_late", kind=_kind(payload))
+            return BoltResponse(status=504, body="too late")
+    return answered
 
 
 def _kind(payload: Body) -> str:

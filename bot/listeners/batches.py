@@ -42,8 +42,7 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             batch, lines = await workflow.batches.see(click.request_id, person)
             await open_view(slack, body, rebuilt(workflow, *_again(batch, lines)))
 
-        if await answer(workflow, body, show):
-            await ack()
+        await answer(ack, workflow, body, show)
 
     @app.action(ids.SEVERAL)
     async def switch(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -58,20 +57,20 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
 def _register_decisions(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     @app.action(ids.BATCH_APPROVE)
     async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await answer(workflow, body, lambda click, person: workflow.batches.approve(click, person)):
-            await ack()
+        await answer(ack, workflow, body, lambda click, person: workflow.batches.approve(click, person))
 
     @app.action(ids.BATCH_TAKE_BACK)
     async def take_back(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await answer(workflow, body, lambda click, person: workflow.batches.take_back(click, person)):
-            await ack()
+        await answer(ack, workflow, body, lambda click, person: workflow.batches.take_back(click, person))
 
     @app.action(ids.BATCH_WITHDRAW)
     async def withdraw(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await answer(
-            workflow, body, lambda click, person: workflow.batches.withdraw(click.request_id, person, click)
-        ):
-            await ack()
+        await answer(
+            ack,
+            workflow,
+            body,
+            lambda click, person: workflow.batches.withdraw(click.request_id, person, click),
+        )
 
     @app.action(ids.BATCH_DENY)
     async def deny(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -81,8 +80,7 @@ def _register_decisions(app: AsyncApp, workflow: Workflow, slack: Slack) -> None
             batch, lines = await workflow.batches.may_deny(click, person)
             await open_view(slack, body, batch_deny_form(batch, lines, workflow.batches.facts(batch)))
 
-        if await answer(workflow, body, ask_why):
-            await ack()
+        await answer(ack, workflow, body, ask_why)
 
     @app.action(ids.BATCH_ASK)
     async def ask(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -92,8 +90,7 @@ def _register_decisions(app: AsyncApp, workflow: Workflow, slack: Slack) -> None
             batch, _ = await workflow.batches.may_question(click, person)
             await open_view(slack, body, batch_question_form(batch, workflow.batches.facts(batch)))
 
-        if await answer(workflow, body, ask_what):
-            await ack()
+        await answer(ack, workflow, body, ask_what)
 
 
 def _register_forms(app: AsyncApp, workflow: Workflow) -> None:
@@ -133,8 +130,7 @@ def _register_details(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             batch, lines = await workflow.batches.see(click.request_id, person)
             await open_view(slack, body, batch_details(batch, lines, workflow.batches.facts(batch)))
 
-        if await answer(workflow, body, show):
-            await ack()
+        await answer(ack, workflow, body, show)
 
     @app.action(_PAGE)
     async def turn(ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.response import BoltResponse
 
 from bot.blocks import forms, ids
 from bot.blocks.details import details_view
@@ -31,25 +32,21 @@ def _register_decisions(app: AsyncApp, workflow: Workflow) -> None:
 
     @app.action(ids.APPROVE)
     async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await answer(workflow, body, lambda click, person: workflow.approve(click, person)):
-            await ack()
+        await answer(ack, workflow, body, lambda click, person: workflow.approve(click, person))
 
     @app.action(ids.TAKE_BACK)
     async def take_back(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await answer(workflow, body, lambda click, person: workflow.take_back(click, person)):
-            await ack()
+        await answer(ack, workflow, body, lambda click, person: workflow.take_back(click, person))
 
     @app.action(ids.WITHDRAW)
     async def withdraw(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await answer(
-            workflow, body, lambda click, person: workflow.withdraw(click.request_id, person, click)
-        ):
-            await ack()
+        await answer(
+            ack, workflow, body, lambda click, person: workflow.withdraw(click.request_id, person, click)
+        )
 
     @app.action(ids.CONFIRM_CLOSING)
     async def confirm(ack: AsyncAck, body: dict[str, Any]) -> None:
-        if await answer(workflow, body, lambda click, person: workflow.confirm_closing(click, person)):
-            await ack()
+        await answer(ack, workflow, body, lambda click, person: workflow.confirm_closing(click, person))
 
 
 def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
@@ -63,8 +60,7 @@ def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             request = await workflow.may_deny(click, person)
             await open_view(slack, body, forms.deny_form(request, workflow.facts(request)))
 
-        if await answer(workflow, body, ask_why):
-            await ack()
+        await answer(ack, workflow, body, ask_why)
 
     @app.action(ids.ASK)
     async def ask(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -74,8 +70,7 @@ def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             request = await workflow.may_question(click, person)
             await open_view(slack, body, forms.question_form(request, workflow.facts(request)))
 
-        if await answer(workflow, body, ask_what):
-            await ack()
+        await answer(ack, workflow, body, ask_what)
 
     @app.action(ids.CLOSE)
     async def close(ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -85,8 +80,7 @@ def _register_forms(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             request = await workflow.may_close(click, person)
             await open_view(slack, body, forms.closing_form(request, workflow.facts(request)))
 
-        if await answer(workflow, body, ask_what):
-            await ack()
+        await answer(ack, workflow, body, ask_what)
 
 
 def _register_details(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
@@ -98,8 +92,7 @@ def _register_details(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             request = await workflow.see(click.request_id, person)
             await open_view(slack, body, details_view(request, workflow.facts(request)))
 
-        if await answer(workflow, body, show):
-            await ack()
+        await answer(ack, workflow, body, show)
 
 
 async def open_view(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> None:
@@ -111,10 +104,13 @@ async def open_view(slack: Slack, body: dict[str, Any], view: dict[str, Any]) ->
 
 
 async def answer(
-    workflow: Workflow, body: dict[str, Any], act: Callable[[Click, Person], Awaitable[object]]
-) -> bool:
-    """Do what was clicked, or tell the clicker privately why not. False when neither could be stored:
-    then Slack must not be told "ok", and shows the person that it did not work."""
+    ack: AsyncAck,
+    workflow: Workflow,
+    body: dict[str, Any],
+    act: Callable[[Click, Person], Awaitable[object]],
+) -> None:
+    """Do what was clicked, or tell the clicker privately why not, and then acknowledge it. When neither
+    could be stored Slack is told so at once, and shows the person that it did not work."""
     person, channel = who_acted(body), text_at(body, "channel", "id")
     click: Click | None = None
 
@@ -124,7 +120,9 @@ async def answer(
         return await act(click, person)
 
     result = await attempt("button", work())
-    if not isinstance(result, CountersignError):
-        return True
-    told = await attempt("private answer", workflow.refuse(click, channel, person, result))
-    return not isinstance(told, CountersignError)
+    if isinstance(result, CountersignError):
+        result = await attempt("private answer", workflow.refuse(click, channel, person, result))
+    if isinstance(result, CountersignError):
+        ack.response = BoltResponse(status=500, body="not stored")
+    else:
+        await ack()

@@ -29,7 +29,7 @@ _HEAD = select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).l
 _HASH_AT = select(_HASH).where(col(EventRow.seq) == bindparam("at_seq"))
 _BEGINS = select(func.min(EventRow.seq)).where(col(EventRow.request_id) == _THIS)
 _LINKS = sqlalchemy_select(*LINK).order_by(col(EventRow.seq)).limit(bindparam("most"))
-_LINKS_AFTER = _LINKS.where(col(EventRow.seq) > bindparam("after"))
+_LINKS_FROM = _LINKS.where(col(EventRow.seq) >= bindparam("since"))
 _ADD_LINKS = insert(EventRow)
 PAGE = 1000
 """Links that are read at once."""
@@ -60,24 +60,33 @@ class History(Transaction):
         return chain.Head() if row is None else chain.Head(*row)
 
     def verify(self, since: chain.Head, limit: float = inf) -> chain.Head:
-        """Walk the chain from `since`. Raises `ChainBroken` at the first row that is wrong."""
-        self._must_be_there(since)
-        return self._walk(since, limit)
-
-    def _must_be_there(self, known: chain.Head) -> None:
-        if known.seq and self._ask(_HASH_AT, at_seq=known.seq).scalar() != known.hash.encode():
-            raise ChainBroken(known.seq, f"event {known.seq} of the history was there before and is not")
-
-    def _walk(self, head: chain.Head, limit: float = inf) -> chain.Head:
-        """Page by page: most walks are one, and the server's own way to stream takes longer for that."""
+        """Walk the chain from `since`. Raises `ChainBroken` at the first row that is wrong, `since` itself
+        included."""
+        head = since
         while limit > 0:
             size = int(min(limit, PAGE))
-            # From the beginning, rows in front of the first one are wrong as well.
-            page = _LINKS_AFTER if head.seq else _LINKS
-            rows = self._ask(page, after=head.seq, most=size).all()
+            rows = self._links(head, size)
             head = chain.follow(head, rows)
             limit = limit - len(rows) if len(rows) == size else 0
         return head
+
+    def _links(self, head: chain.Head, most: int) -> Sequence[Sequence[Any]]:
+        """Those after `head`. A page at a time: most walks are one, and the server's own way to stream takes
+        longer for that."""
+        if not head.seq:
+            return self._ask(_LINKS, most=most).all()  # rows in front of the first one are wrong as well
+        # With the one that is known: it must be there, and a second one of its number must not.
+        known = self._ask(_LINKS_FROM, since=head.seq, most=most + 1).all()
+        if not known or (known[0][0], known[0][-1]) != (head.seq, head.hash.encode()):
+            raise self._gone(head)
+        return known[1:]
+
+    def _must_be_there(self, known: chain.Head) -> None:
+        if known.seq and self._ask(_HASH_AT, at_seq=known.seq).scalar() != known.hash.encode():
+            raise self._gone(known)
+
+    def _gone(self, known: chain.Head) -> ChainBroken:
+        return ChainBroken(known.seq, f"event {known.seq} of the history was there before and is not")
 
     def _head_before(self, request_id: str) -> chain.Head:
         """The link that the first event of a request follows."""

@@ -1,4 +1,5 @@
-"""Transactions on one database: one thread that writes, two that read, durable before it returns."""
+"""Transactions on one database: one thread that writes and two that read, one of them what takes long.
+Durable before it returns."""
 
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ class Store:
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._long_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read-long")
-        self._writing = Together(self._write_thread, self._write_all, self._write_alone, self._tidy)
-        self._reading = Together(self._read_thread, self._read_all, self._read_alone)
+        self._writing = Together(self._write_thread, self._write_all, self._write_one, self._tidy)
+        self._reading = Together(self._read_thread, self._read_all, self._read_one)
         self._is_untidy = False
         self._is_refused = False
         """The last transaction that should have been written could not be."""
@@ -72,9 +73,10 @@ class Store:
         """Run `work` in a transaction and return when it is durable.
 
         Raises whatever `work` raised, with nothing written, or `StorageError` when the database
-        cannot be written. `work` may run more than once, the second time after it was committed if
-        the connection broke just then: it must not act outside of the unit, and doing it twice must
-        be as good as once. It goes on when whoever awaits this is cancelled, and then tells nobody:
+        cannot be written. Others may be in the same transaction. `work` may run more than once: because
+        another one failed, because the database was busy, or after it was committed if the connection
+        broke just then. So it must not act outside of the unit, and doing it twice must be as good as
+        once. When whoever awaits this is cancelled it goes on if it was begun, and then tells nobody:
         cancel it only at the end of the process.
         """
         piece = Piece(work)
@@ -88,7 +90,8 @@ class Store:
             _log(request_id, event)
         for wake in self._after_commit:
             wake()
-        # A unit that ran twice may have been committed the first time, and find nothing new the second.
+        # What ran twice may have been committed the first time, and find nothing new the second. If it was
+        # not, whoever is told looks in vain.
         for news in filter(None, (unit.news for unit in piece.units)):
             for tell in self._after_news:
                 tell(news)
@@ -127,12 +130,12 @@ class Store:
     def write_now(self, work: Callable[[Unit], T]) -> T:
         """`write` for programs without an event loop: the command line."""
         piece = Piece(work)
-        self._write_alone(piece)
+        self._write_one(piece)
         return piece.result
 
     def read_now(self, work: Callable[[Unit], T]) -> T:
         piece = Piece(work)
-        self._read_alone(piece)
+        self._read_one(piece)
         return piece.result
 
     def close(self) -> None:
@@ -144,10 +147,10 @@ class Store:
         self._database.writer.dispose()
         self._database.reader.dispose()
 
-    def _write_alone(self, piece: Piece[Any]) -> None:
+    def _write_one(self, piece: Piece[Any]) -> None:
         self._try(lambda: self._write_all([piece]))
 
-    def _read_alone(self, piece: Piece[Any]) -> None:
+    def _read_one(self, piece: Piece[Any]) -> None:
         self._try(lambda: self._read_all([piece]))
 
     def _try(self, once: Callable[[], None]) -> None:

@@ -22,9 +22,9 @@ T = TypeVar("T")
 
 AT_MOST = 32
 """Pieces in one transaction."""
-LONG_ENOUGH = 0.05
+LONG_ENOUGH = 0.012
 """Seconds after which none is begun any more in a transaction: somebody waits for those that are done, and
-other processes for their turn."""
+other processes for their turn, of which Postgres lets them wait 0.4 s."""
 
 
 @dataclass(eq=False, slots=True)
@@ -33,7 +33,8 @@ class Piece(Generic[T]):
 
     work: Callable[[Unit], T]
     units: list[Unit] = field(default_factory=list)
-    """In which it was run. The last is the one that was committed; one before it may have been as well."""
+    """In which it was run. The last is the one that was committed. Those before it were rolled back, but one
+    of them may have been committed as well where a connection was lost."""
     _result: list[T] = field(default_factory=list)
 
     def run_in(self, unit: Unit) -> Unit:
@@ -68,24 +69,25 @@ class Together:
         self,
         thread: ThreadPoolExecutor,
         do: Callable[[Iterable[Piece[Any]]], None],
-        do_alone: Callable[[Piece[Any]], None],
+        do_one: Callable[[Piece[Any]], None],
         behind: Callable[[], None] = lambda: None,
     ) -> None:
-        """`do` runs all of the pieces in one transaction; nothing was kept when it raises. `do_alone` does
+        """`do` runs all of the pieces in one transaction; nothing was kept when it raises. `do_one` does
         one for as long as it makes sense to try, and raises why it was not done. `behind` is called each
         time when those who waited have been told."""
         self._thread = thread
         self._do = do
-        self._do_alone = do_alone
+        self._do_one = do_one
         self._behind = behind
         self._guard = Lock()
         self._waiting: deque[_Wish] = deque()
         self._is_at_it = False
-        self._alone: deque[_Wish] = deque()
-        """What could not be done together, for the thread only."""
+        self._one_by_one: deque[_Wish] = deque()
+        """What could not be done together. Only the thread touches it."""
 
     async def run(self, piece: Piece[T]) -> T:
-        """Returns when it is done, or raises why not. It goes on when whoever awaits this is cancelled."""
+        """Returns when it is done, or raises why not. When whoever awaits this is cancelled it goes on if it
+        was begun, and is left out if not."""
         wish = _Wish(piece, asyncio.get_running_loop().create_future())
         with self._guard:
             if not self._is_at_it:
@@ -110,10 +112,17 @@ class Together:
                 log.exception("not_done_behind_a_transaction")  # whoever waits must not wait for ever
 
     def _take(self) -> list[_Wish]:
-        if self._alone:
-            return [self._alone.popleft()]
+        """What is to be done next, together; nothing when nobody waits."""
+        while self._one_by_one:
+            wish = self._one_by_one.popleft()
+            if not wish.done.cancelled():
+                return [wish]
         with self._guard:
-            taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_MOST))]
+            taken: list[_Wish] = []
+            while self._waiting and len(taken) < AT_MOST:
+                wish = self._waiting.popleft()
+                if not wish.done.cancelled():
+                    taken.append(wish)
             self._is_at_it = bool(taken)
         return taken
 
@@ -121,7 +130,7 @@ class Together:
         """Returns those that are done, or failed; the others go on waiting, and come first."""
         if len(wishes) == 1:
             try:
-                self._do_alone(wishes[0].piece)
+                self._do_one(wishes[0].piece)
             except BaseException as problem:  # noqa: BLE001  (for whoever waits)
                 wishes[0].problem = problem
             return wishes
@@ -129,12 +138,19 @@ class Together:
         try:
             self._do(wish.piece for wish in _in_time(rest))
         except BaseException:  # noqa: BLE001  (whichever it was: it will have it to itself)
-            self._alone += wishes
+            left = list(rest)
+            begun = wishes[: len(wishes) - len(left)]
+            # Where none was begun the database was busy; the first will see when it is not any more.
+            self._one_by_one += begun or wishes[:1]
+            self._wait_on(left if begun else wishes[1:])
             return []
         left = list(rest)
-        with self._guard:
-            self._waiting.extendleft(reversed(left))
+        self._wait_on(left)
         return wishes[: len(wishes) - len(left)]
+
+    def _wait_on(self, wishes: list[_Wish]) -> None:
+        with self._guard:
+            self._waiting.extendleft(reversed(wishes))
 
 
 def _in_time(wishes: Iterator[_Wish]) -> Iterator[_Wish]:

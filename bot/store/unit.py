@@ -271,7 +271,7 @@ class RequestUnit(History, DueWork, OwedMessages):
         if verified is not None:
             self._must_be_there(verified)
             start = min(start, verified, key=lambda head: head.seq)
-        end = self._walk(start)
+        end = self.verify(start)
         try:
             rebuilt = replay(request.id, self.history(request.id))
         except ValueError as problem:

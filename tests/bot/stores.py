@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import cache
@@ -48,7 +48,7 @@ def new_database(path: Path) -> str:
 
 
 @contextmanager
-def opened(where: Path | str, clock: Clock | None) -> Iterator[Store]:
+def opened(where: Path | str, clock: Callable[[], datetime] | None) -> Iterator[Store]:
     """A store on the database at a URL, or in a file; a file is made if it is not there."""
     url = url_of(where) if isinstance(where, Path) else where
     if is_sqlite(url) and not path_of(url).exists():

@@ -336,6 +336,22 @@ def test_a_duplicated_row_is_found(store: Store, client: Client, seq: int) -> No
     assert broken_at(store, known[-1]) == EVENTS + 1
 
 
+@pytest.mark.usefixtures("no_rules")
+@pytest.mark.parametrize("page", [1, 5, EVENTS])
+@pytest.mark.parametrize("what", ["*", "seq, request_id, at, 'forged', body, previous, hash"])
+def test_a_second_row_of_a_number_is_found_wherever_a_page_ends(
+    store: Store, client: Client, monkeypatch: pytest.MonkeyPatch, page: int, what: str
+) -> None:
+    known = heads(client)
+    monkeypatch.setattr(past, "PAGE", page)
+    for seq in range(1, EVENTS + 1):
+        client.change(f"INSERT INTO event SELECT {what} FROM real_event WHERE seq = ?", seq)  # noqa: S608
+        for head in known[: seq + 1]:
+            assert broken_at(store, head) in {seq, seq + 1}
+        client.change("DELETE FROM event")
+        client.change("INSERT INTO event SELECT * FROM real_event")
+
+
 @pytest.mark.parametrize("seq", range(1, EVENTS + 1))
 def test_a_row_put_in_between_is_found(store: Store, client: Client, seq: int) -> None:
     for later in range(EVENTS, seq - 1, -1):

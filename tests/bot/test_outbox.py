@@ -114,6 +114,33 @@ async def test_what_comes_into_a_lane_while_its_last_message_is_under_way_is_del
     assert said == ["somewhere else", "the last one", "one more"]
 
 
+async def test_the_last_message_of_a_lane_is_tried_again_when_its_time_has_come_and_nobody_tells(
+    office: Office,
+) -> None:
+    office.workspace.fail_next("chat.postEphemeral", "internal_error")
+    async with office.delivering():
+        await office.whisper(BOB, "at the second try")
+        await office.until(lambda unit: unit.owed()[0].tries == 1)
+        office.clock.advance(timedelta(seconds=2))
+        await office.delivered(within=5)
+    assert [message.text for message in office.workspace.channel(CHANNEL).ephemerals] == ["at the second try"]
+
+
+async def test_a_card_whose_place_a_click_told_meanwhile_is_not_posted_again(office: Office) -> None:
+    """Slack took it and the answer was lost, and what is in the channel may not be looked at. A click that is
+    refused tells where the card is, and owes nothing behind it."""
+    office.workspace.fail_next("chat.postMessage", "lose_answer")
+    office.workspace.fail_next("conversations.history", "missing_scope", times=9)
+    async with office.delivering():
+        await office.begin()
+        await office.until(lambda unit: any(message.tries for message in unit.owed()))
+        (card,) = office.cards
+        await office.store.write(lambda unit: unit.set_card("r1", CHANNEL, card.ts))
+        office.clock.advance(timedelta(seconds=2))
+        await office.delivered(within=5)
+    assert len(office.cards) == 1
+
+
 # --- outages ----------------------------------------------------------------------------------------------
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +24,7 @@ from bot.errors import StorageError
 from bot.model import Denied
 from bot.store import Store, Unit, together
 from bot.store.chain import Head
-from tests.bot.builders import BOB, CAROL
+from tests.bot.builders import BOB, CAROL, NOW
 from tests.bot.stores import Clock, opened
 from tests.bot.test_store import begin, present, requested
 from tests.past_the_bot import rows
@@ -174,34 +177,105 @@ async def test_when_the_database_cannot_be_written_everybody_is_told_and_nothing
     assert numbers(store) == []
 
 
-async def test_whoever_goes_away_meanwhile_is_not_waited_for_but_what_they_wanted_is_done(
-    store: Store,
-) -> None:
-    async with busy(store.write):
-        asked = [asyncio.ensure_future(store.write(note(number))) for number in range(3)]
-        await asyncio.sleep(0)
-        asked[1].cancel()
+async def test_what_nobody_waits_for_any_more_is_left_out_unless_it_was_begun(store: Store) -> None:
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    go_on = threading.Event()
+
+    def slowly(unit: Unit) -> None:
+        note(13)(unit)
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(10)
+
+    writing = asyncio.ensure_future(store.write(slowly))
+    await begun.wait()
+    asked = [asyncio.ensure_future(store.write(note(number))) for number in range(3)]
+    await asyncio.sleep(0)
+    for gone in (writing, asked[1]):
+        gone.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
     assert [await asked[0], await asked[2]] == [0, 2]
-    assert numbers(store) == [0, 1, 2]
+    assert numbers(store) == [13, 0, 2]
 
 
-async def test_who_does_the_work_is_told_of_everything_that_became_due(store: Store) -> None:
-    told: list[float] = []
-    store.on_news(lambda news: told.append(news.due_now))
+async def test_an_end_of_the_process_waits_for_one_piece_and_not_for_all_that_is_queued(
+    database: str, tmp_path: Path
+) -> None:
+    with opened(database, Clock()) as store:
+        async with busy(store.write):
+            asked = [asyncio.ensure_future(store.write(note(number))) for number in range(8)]
+            await asyncio.sleep(0)
+            for one in asked:
+                one.cancel()
+            await asyncio.sleep(0)
+        store.close()
+    with opened(database, Clock()) as store:
+        assert numbers(store) == []
+
+
+async def test_where_the_database_is_busy_all_of_them_wait_and_are_done_together_later(store: Store) -> None:
+    refused: list[int] = []
+
+    def busy_twice(_connection: object) -> None:
+        if len(refused) < 2:
+            refused.append(1)
+            raise OperationalError("BEGIN", {}, sqlite3.OperationalError("database is locked"))
+
+    async with AsyncExitStack() as stack:
+        async with busy(store.write):
+            asked = [asyncio.ensure_future(store.write(note(number))) for number in range(5)]
+            stack.enter_context(at_each("begin", busy_twice))
+        commits = stack.enter_context(counted("commit"))
+        assert await asyncio.gather(*asked) == [0, 1, 2, 3, 4]
+    assert len(refused) == 2
+    assert len(commits) <= 3, "the one they waited for, the first of them, and the rest together"
+    assert numbers(store) == [0, 1, 2, 3, 4]
+
+
+async def test_everybody_is_told_of_what_became_due_and_is_owed_by_any_of_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here of each, and the others of all together: for one there is room here, for two there is not."""
+    here: list[float] = []
+    others: list[str] = []
+    store.on_news(lambda news: here.append(news.due_now))
+    store.room = lambda: 1
+    monkeypatch.setattr(store._database, "tell", lambda _connection, words: others.append(words))
 
     def plan(unit: Unit) -> None:
-        unit.schedule("check", f"r{unit.now}", "digicert", unit.now)
+        unit.schedule("check", f"r{len(here)}", "digicert", unit.now)
+
+    def owe(unit: Unit) -> None:
+        unit.owe("r1", "card", request_id="r1", target="C1")
 
     await several(store, plan, plan)
-    assert told == [1, 1]
+    assert here == [1, 1]
+    assert [words.split()[1:] for words in others] == [["work"]]
+    await several(store, plan, owe)
+    assert [words.split()[1:] for words in others[1:]] == [["messages"]]
 
 
-async def test_no_more_than_so_many_are_done_at_once(store: Store) -> None:
+def contents(file: Path) -> str:
+    return file.read_bytes().decode(errors="replace")
+
+
+async def test_what_was_wiped_by_any_of_them_is_gone_from_the_files(tmp_path: Path) -> None:
+    with opened(tmp_path / "bot.db", Clock()) as store:
+        secret = "a reference that nobody may read"
+        before = store.write_now(lambda unit: unit.begin("r1", requested("key", "why"), secret))
+        await several(store, lambda unit: unit.save(before, [Denied(BOB, "no")]), note(1), note(2))
+        store._write_thread.submit(lambda: None).result()  # behind what tidies up
+        assert not [name for name in os.listdir(tmp_path) if secret in contents(tmp_path / name)]
+
+
+async def test_no_more_than_so_many_are_done_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "monotonic", lambda: 0.0)
     with counted("commit") as commits:
-        count = 2 * together.AT_MOST + 1
-        assert await several(store, *map(note, range(count))) == list(range(count))
+        many = list(range(2 * together.AT_MOST + 1))
+        assert await several(store, *map(note, many)) == many
     assert len(commits) == 1 + 3
-    assert numbers(store) == list(range(count))
+    assert numbers(store) == many
 
 
 async def test_when_a_transaction_takes_long_the_rest_waits_for_the_next(
@@ -219,9 +293,10 @@ async def test_when_a_transaction_takes_long_the_rest_waits_for_the_next(
         return work
 
     with counted("commit") as commits:
-        assert await several(store, *map(slow, range(7))) == list(range(7))
-    assert len(commits) == 1 + 3, "three, three and one"
-    assert numbers(store) == list(range(7))
+        many = list(range(together.AT_MOST + 4))
+        assert await several(store, *map(slow, many)) == many
+    assert len(commits) == 1 + len(many) / 3, "three at a time"
+    assert numbers(store) == many, "in the order in which they were asked for"
 
 
 async def test_who_reads_sees_all_that_was_committed_before(store: Store) -> None:
@@ -233,8 +308,21 @@ async def test_who_reads_sees_all_that_was_committed_before(store: Store) -> Non
     assert await early == [{"number": 1}], "it had to wait, and saw what there was when its turn came"
 
 
-async def test_what_waits_is_read_together_at_one_moment(store: Store) -> None:
-    with counted("begin") as begins:
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+async def test_what_is_done_together_is_done_at_one_moment(database: str) -> None:
+    ticks = count()
+    with opened(database, lambda: NOW + next(ticks) * timedelta(seconds=1)) as store:
+        moments = await several(store, *[lambda unit: unit.now] * 4)
+    assert len(set(moments)) == 1
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+async def test_what_waits_is_read_together_at_one_moment(database: str) -> None:
+    ticks = count()
+    with (
+        opened(database, lambda: NOW + next(ticks) * timedelta(seconds=1)) as store,
+        counted("begin") as begins,
+    ):
         async with busy(store.read):
             asked = [asyncio.ensure_future(store.read(lambda unit: unit.now)) for _ in range(4)]
         moments = await asyncio.gather(*asked)
@@ -265,8 +353,9 @@ async def test_what_goes_wrong_behind_an_answer_holds_up_nobody(
 
 async def test_a_store_that_is_closed_says_so(store: Store) -> None:
     store.close()
-    with pytest.raises(RuntimeError, match="shutdown"):
-        await store.write(note(1))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await store.write(note(1))
 
 
 async def test_what_was_asked_for_before_the_end_is_done(database: str) -> None:

@@ -77,6 +77,11 @@ async def test_it_goes_on_by_itself_when_a_full_disk_has_room_again(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("traced")
+async def test_a_click_that_found_the_disk_full_is_not_answered_with_ok_in_the_end(tmp_path: Path) -> None:
+    assert wrong(await tried(["first/pwrite64:1+:ENOSPC"], tmp_path)) == ""
+
+
+@pytest.mark.usefixtures("traced")
 async def test_a_disk_that_fails_once_costs_nothing_and_the_verdict_on_that_is_no_formality(
     tmp_path: Path,
 ) -> None:

@@ -213,6 +213,31 @@ WAYS = (
         "tests/test_doubt.py",
     ),
     one(
+        "end-forgotten",
+        "what was known of the history before is not asked for when a permit is taken",
+        "bot/workflow.py",
+        "unit.prove(request, None if unverified else self._verified)",
+        "unit.prove(request, None)",
+        "tests/test_doubt.py",
+    ),
+    one(
+        "pages-that-do-not-join",
+        "a page of the chain begins behind the number with which the one before it ended",
+        "bot/store/past.py",
+        "        known = self._ask(_LINKS_FROM, since=head.seq, most=most + 1).all()\n",
+        "        known = [(head.seq, head.hash.encode()), "
+        "*self._ask(_LINKS_FROM, since=head.seq + 1, most=most)]\n",
+        "tests/bot/test_chain.py",
+    ),
+    one(
+        "postponed-and-forgotten",
+        "the last message of a lane that Slack did not take is not tried again by itself",
+        "bot/outbox.py",
+        "[] if is_done and message.is_last else",
+        "[] if message.is_last else",
+        "tests/bot/test_outbox.py",
+    ),
+    one(
         "half-proved",
         "the chain is only walked from where it was known before, and not from where a request begins",
         "bot/store/unit.py",
@@ -250,10 +275,16 @@ WAYS = (
         "ack-before-commit",
         "a click is acknowledged before it is stored",
         "bot/listeners/votes.py",
-        "        if await answer(workflow, body, lambda click, person: workflow.approve(click, person)):\n"
-        "            await ack()\n",
-        "        await ack()\n"
-        "        await answer(workflow, body, lambda click, person: workflow.approve(click, person))\n",
+        '    result = await attempt("button", work())\n',
+        '    await ack()\n    result = await attempt("button", work())\n',
+        "tests/test_doubt.py",
+    ),
+    one(
+        "ok-from-the-leftovers",
+        "a click that could not be stored is acknowledged by whoever answers what nobody listens to",
+        "bot/doors/bolt.py",
+        "time.monotonic() - began >= SLACK_WAITS",
+        "began < 0",
         "tests/test_doubt.py",
     ),
     one(
