@@ -182,10 +182,12 @@ WAYS = (
         "together-for-better-or-worse",
         "whoever waited for the database with somebody whose wish failed gets nothing either",
         "bot/store/together.py",
-        "            self._alone += wishes\n            return []\n",
-        "            for wish in wishes:\n"
-        "                wish.problem = RuntimeError('somebody else failed')\n"
-        "            return wishes\n",
+        "            self._one_by_one += begun or wishes[:1]\n",
+        "            if begun:\n"
+        "                for wish in wishes:\n"
+        "                    wish.problem = RuntimeError('somebody else failed')\n"
+        "                return wishes\n"
+        "            self._one_by_one += wishes[:1]\n",
         "tests/bot/test_together.py",
     ),
     one(
