@@ -35,6 +35,12 @@ def storage(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is, no transaction ends because of that."""
+    monkeypatch.setattr(together, "monotonic", lambda: 0.0)
+
+
 @pytest.fixture
 def store(database: str) -> Iterator[Store]:
     with opened(database, Clock()) as store:
@@ -269,8 +275,7 @@ async def test_what_was_wiped_by_any_of_them_is_gone_from_the_files(tmp_path: Pa
         assert not [name for name in os.listdir(tmp_path) if secret in contents(tmp_path / name)]
 
 
-async def test_no_more_than_so_many_are_done_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "monotonic", lambda: 0.0)
+async def test_no_more_than_so_many_are_done_at_once(store: Store) -> None:
     with counted("commit") as commits:
         many = list(range(2 * together.AT_MOST + 1))
         assert await several(store, *map(note, many)) == many
