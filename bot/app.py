@@ -246,8 +246,6 @@ class Bot:
         pace = OwnTurns(self._pace, link.tenure, self._clock) if link else self._pace
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
         self._store.on_news(self._tell)
-        worker = self._worker
-        self._store.room = lambda: worker.room
         if link:
             self._store.delivers = lambda: bool(link.tenure())
         self._health.add(self._delivers)
@@ -272,6 +270,7 @@ class Bot:
 
     def _tell(self, news: News) -> None:
         """Of what a transaction in this process left to be done."""
+        self._worker.begin(news.claimed)
         if news.due_in is not None:
             self._worker.wake_in(news.due_in)
         if news.owed_in:

@@ -15,4 +15,9 @@ WATCHERS_AT_MOST = 30
 
 def paint(unit: Unit) -> None:
     """Owe a new App Home to everybody who looked at theirs lately."""
-    announce.owe(unit, *map(announce.home, unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST)))
+    announce.owe(unit, *owed(unit))
+
+
+def owed(unit: Unit) -> list[announce.Owed]:
+    """The same, for whoever owes more in one statement."""
+    return [announce.home(each) for each in unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST)]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -37,7 +36,7 @@ from bot.model import (
     TakePermit,
 )
 from bot.store import Store, Unit
-from bot.store.work import Claimed
+from bot.store.hands import Claimed
 from bot.supervise import Supervisor
 from bot.traces import span
 from bot.workflow import Workflow
@@ -46,8 +45,6 @@ from providers.contract import Attempt, OrderState, Outcome, Result, Standing
 
 log = get_logger(__name__)
 
-AT_ONCE = 64
-AT_ONCE_PER_PROVIDER = 8
 JUST_NOW = 15.0
 """Seconds within which Slack must have confirmed everybody before a permit is taken. The look-up, which
 comes before, may take its own deadline besides."""
@@ -73,13 +70,16 @@ class Deadlines:
 class Held:
     """An action this worker has claimed."""
 
-    id: int
+    claimed: Claimed
     kind: Kind
-    request_id: str
-    lane: str
-    due: datetime
-    token: str
-    runs: int
+
+    @property
+    def request_id(self) -> str:
+        return self.claimed.key
+
+    @property
+    def runs(self) -> int:
+        return self.claimed.runs
 
 
 Again = timedelta | None
@@ -105,7 +105,8 @@ class Worker:
         that passed, by a clock that nobody can set. `name`: what every claim of this worker begins with,
         so that others can let go of them when it is gone."""
         self._store = store
-        self._name = name
+        self._hands = store.hands
+        self._token = f"{name}{secrets.token_hex(8)}"
         self._doubt = doubt
         self._elapsed = elapsed
         self._workflow = workflow
@@ -121,14 +122,8 @@ class Worker:
         """When something is due, by the loop's time, as far as that is known."""
         self._is_unsure = True
         """Something may be due of which nothing is known here."""
-        self._is_taking = False
-        self.room = 0
-        """How much of what becomes due is begun here at once, whatever its lane. Any thread may look."""
-        self._running: set[int] = set()
-        """Actions whose task lives in this process, whatever their lease says."""
         self._quiet_since: dict[str, float] = {}
         """Since when it is certain that nobody waits for the answer to a permit's call, by epoch."""
-        self._busy: Counter[str] = Counter()
         self._actions: dict[Kind, Callable[[Held], Awaitable[Again]]] = {
             Kind.CHECK: self._check,
             Kind.VERIFY: self._verify,
@@ -156,10 +151,20 @@ class Worker:
             self._look_at = at
             self._wake.set()
 
+    def begin(self, claimed: Iterable[Claimed]) -> None:
+        """Do what was claimed for this worker. What it is told while it does not run is taken again when it
+        runs, or by another when this process is gone."""
+        for one in claimed:
+            if not self._hands.are_open:
+                self._hands.let_go([one])
+                continue
+            held = Held(one, Kind(one.kind))
+            self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
+
     async def run(self) -> None:
         """Take what is due, for ever."""
-        self._is_unsure = self._is_taking = True
-        self._count_room()
+        self._hands.open(self._token, self._lease)
+        self._is_unsure, self._look_at = False, -inf  # whatever there is, and what was not begun before
         try:
             while True:
                 self._wake.clear()
@@ -169,43 +174,23 @@ class Worker:
                     await self._take()
                 await self._sleep()
         finally:
-            self._is_taking = False
-            self._count_room()
+            self._hands.close()
 
     async def _look(self) -> None:
         """By reading only: where there is nothing to take, the disk and other workers are spared."""
         self._is_unsure = False
-        full, running = _full(self._busy), tuple(self._running)
+        full, running = self._hands.full(), self._hands.running()
         wait = await self._store.read(lambda unit: unit.until_due(full, running))
-        if wait is not None and self._busy.total() < AT_ONCE:
+        if wait is not None and self._hands.are_free:
             self.wake_in(wait)
 
     async def _take(self) -> None:
-        """Start all that is due and finds room, and see when there is more."""
-        token = f"{self._name}{secrets.token_hex(8)}"
-        busy, running = self._busy.copy(), tuple(self._running)
+        """Claim all that is due and finds room, and see when there is more. What finds none stays on the
+        agenda; whoever makes room wakes us."""
         self._look_at = inf  # what is told from here on comes on top
-        self.room = 0  # until it is known how much is left
-        claimed, wait = await self._store.write(
-            lambda unit: claim_all(unit, token, self._lease, busy.copy(), running)
-        )
-        taken = busy + Counter(one.lane for one in claimed)
-        for one in claimed:
-            held = Held(one.id, Kind(one.kind), one.key, one.lane, one.due, one.token, one.runs)
-            self._busy[held.lane] += 1
-            self._running.add(held.id)
-            self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
-        self._count_room()
-        # What is due and finds no room stays on the agenda; whoever finishes wakes us, unless it finished
-        # before what was claimed here counted.
-        if _is_full(taken) and taken != self._busy:
-            self.wake()
-        elif wait is not None and self._busy.total() < AT_ONCE:
+        wait = await self._store.write(lambda unit: unit.claim_all())
+        if wait is not None and self._hands.are_free:
             self.wake_in(max(wait, BREATH))
-
-    def _count_room(self) -> None:
-        in_lanes = AT_ONCE_PER_PROVIDER - max(self._busy.values(), default=0)
-        self.room = min(AT_ONCE - self._busy.total(), in_lanes) if self._is_taking else 0
 
     async def _sleep(self) -> None:
         """Until something is due. Every now and then the database is read even if nobody told of anything:
@@ -244,10 +229,7 @@ class Worker:
                 again = agenda.next_look(held.runs, None)
             is_due_anew = not await self._put_away(held, again)
         finally:
-            makes_room = self._busy.total() >= AT_ONCE or held.lane in _full(self._busy)
-            self._busy[held.lane] -= 1
-            self._running.discard(held.id)
-            self._count_room()
+            makes_room = self._hands.let_go([held.claimed])
             if makes_room or is_due_anew:
                 self.wake()
 
@@ -255,10 +237,12 @@ class Worker:
         """For as long as it takes: an action that is not put away is stuck until its lease is over. Returns
         False when it was scheduled anew meanwhile: whoever looked then left it out, as it was running."""
 
+        one = held.claimed
+
         def put_away(unit: Unit) -> tuple[bool, timedelta | None]:
             if again is None:
-                return unit.finish(held.id, held.token), None
-            wait = unit.put_back(held.id, held.token, held.due, again)
+                return unit.finish(one.id, one.token), None
+            wait = unit.put_back(one.id, one.token, one.due, again)
             return wait is not None, wait
 
         while True:
@@ -454,25 +438,3 @@ class Worker:
                 return await provider.look_up(reference)
         except TimeoutError:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
-
-
-def claim_all(
-    unit: Unit, token: str, lease: timedelta, busy: Counter[str], running: Sequence[int]
-) -> tuple[list[Claimed], timedelta | None]:
-    """Claim what is due for as long as there is room. Also returns how long until there is more."""
-    claimed = unit.held(token)  # the connection broke right after the commit
-    busy.update(one.lane for one in claimed)
-    while busy.total() < AT_ONCE and (one := unit.claim(token, lease, _full(busy), running)):
-        busy[one.lane] += 1
-        claimed.append(one)
-    return claimed, unit.until_due(_full(busy), [*running, *(one.id for one in claimed)])
-
-
-def _full(busy: Counter[str]) -> list[str]:
-    """Lanes in which nothing more is begun."""
-    return [lane for lane, number in busy.items() if number >= AT_ONCE_PER_PROVIDER]
-
-
-def _is_full(busy: Counter[str]) -> bool:
-    """Whether something that is due may have to wait."""
-    return busy.total() >= AT_ONCE or bool(_full(busy))

@@ -547,8 +547,8 @@ class Workflow:
             return
         due = agenda.due(before, after, events, unit.now, self.policy.timing)
         unit.schedule_all([(work.kind, after.id, work.lane, work.at) for work in due])
-        owe(unit, *announce.owed(before, self.by_name(after), events, self.facts(after)))
-        homes.paint(unit)
+        told = announce.owed(before, self.by_name(after), events, self.facts(after))
+        owe(unit, *told, *homes.owed(unit))
 
     def by_name(self, request: Request) -> Request:
         """With whoever is on call now in place of the schedules, as far as that is known: a schedule

@@ -15,8 +15,9 @@ from bot.workflow import Workflow
 
 
 def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
+    """What people wait for most comes first: Bolt asks one listener after the other whether it is meant."""
+    votes.register(app, workflow, slack)
+    forms.register(app, workflow, slack)
     commands.register(app, workflow, slack)
     batches.register(app, workflow, slack)
-    forms.register(app, workflow, slack)
-    votes.register(app, workflow, slack)
     leftovers.register(app)

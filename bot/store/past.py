@@ -28,6 +28,12 @@ _HISTORY = (
 _HEAD = select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).limit(1)
 _HASH_AT = select(_HASH).where(col(EventRow.seq) == bindparam("at_seq"))
 _BEGINS = select(func.min(EventRow.seq)).where(col(EventRow.request_id) == _THIS)
+_HEAD_BEFORE = (
+    select(EventRow.seq, _HASH)
+    .where(col(EventRow.seq) < _BEGINS.scalar_subquery())
+    .order_by(col(EventRow.seq).desc())
+    .limit(1)
+)
 _LINKS = sqlalchemy_select(*LINK).order_by(col(EventRow.seq)).limit(bindparam("most"))
 _LINKS_FROM = _LINKS.where(col(EventRow.seq) >= bindparam("since"))
 _ADD_LINKS = insert(EventRow)
@@ -90,9 +96,10 @@ class History(Transaction):
 
     def _head_before(self, request_id: str) -> chain.Head:
         """The link that the first event of a request follows."""
-        first = self._ask(_BEGINS, request=request_id).scalar() or 1
-        before = self._ask(_HASH_AT, at_seq=first - 1).scalar()
-        return chain.Head() if before is None else chain.Head(first - 1, before.decode(errors="replace"))
+        before = self._ask(_HEAD_BEFORE, request=request_id).first()
+        if before is None or before[1] is None:
+            return chain.Head()
+        return chain.Head(before[0], before[1].decode(errors="replace"))
 
     def _append(self, events: Sequence[tuple[str, Event]]) -> None:
         self._link([(request_id, event.kind, dump_event(event)) for request_id, event in events])

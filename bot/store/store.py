@@ -20,6 +20,7 @@ from bot.errors import Conflict, StorageError
 from bot.logs import get_logger
 from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
+from bot.store.hands import Hands
 from bot.store.several import Unit
 from bot.store.together import Piece, Together
 from bot.store.transaction import MESSAGES, WORK, News, utc_now
@@ -38,16 +39,16 @@ class Store:
         self._clock = clock
         self.teller = secrets.token_hex(8)
         """By which a process knows what it told others itself."""
-        self.room: Callable[[], int] = lambda: 0
-        """How much work this process begins at once when it becomes due, so that no other has to look."""
+        self.hands = Hands()
+        """Of the worker in this process."""
         self.delivers: Callable[[], bool] = lambda: False
-        """Whether it delivers what is owed. Both are asked by the thread that writes."""
+        """Whether it delivers what is owed. The thread that writes asks."""
         self._database = open_database(url)
         self._writer, self._reader = _Kept(self._database.writer), _Kept(self._database.reader)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._long_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read-long")
-        self._writing = Together(self._write_thread, self._write_all, self._write_one, self._tidy)
+        self._writing = Together(self._write_thread, self._write_all, self._write_one, self._tidy, self._tell)
         self._reading = Together(self._read_thread, self._read_all, self._read_one)
         self._is_untidy = False
         self._is_refused = False
@@ -66,7 +67,8 @@ class Store:
 
     def on_news(self, tell: Callable[[News], None]) -> None:
         """The same, but only where work became due or a message is owed, and with what that is: most
-        transactions only note that something is done."""
+        transactions only note that something is done. It is told whether or not anybody waits for the
+        transaction still, and in nobody's context."""
         self._after_news.append(tell)
 
     async def write(self, work: Callable[[Unit], T]) -> T:
@@ -76,8 +78,7 @@ class Store:
         cannot be written. Others may be in the same transaction. `work` may run more than once: because
         another one failed, because the database was busy, or after it was committed if the connection
         broke just then. So it must not act outside of the unit, and doing it twice must be as good as
-        once. When whoever awaits this is cancelled it goes on if it was begun, and then tells nobody:
-        cancel it only at the end of the process.
+        once. When whoever awaits this is cancelled it goes on if it was begun.
         """
         piece = Piece(work)
         try:
@@ -90,11 +91,6 @@ class Store:
             _log(request_id, event)
         for wake in self._after_commit:
             wake()
-        # What ran twice may have been committed the first time, and find nothing new the second. If it was
-        # not, whoever is told looks in vain.
-        for news in filter(None, (unit.news for unit in piece.units)):
-            for tell in self._after_news:
-                tell(news)
         return result
 
     async def read(self, work: Callable[[Unit], T]) -> T:
@@ -168,20 +164,38 @@ class Store:
         raise AssertionError("unreachable")
 
     def _write_all(self, pieces: Iterable[Piece[Any]]) -> None:
-        with self._writer.transaction() as connection:
-            now = self._time(self._database.begin(connection))
-            units = [piece.run_in(Unit(connection, lambda: now)) for piece in pieces]
-            if about := self.to_tell(*(unit.news for unit in units)):
-                self._database.tell(connection, " ".join([self.teller, *about]))
+        units: list[Unit] = []
+        try:
+            with self._writer.transaction() as connection:
+                now = self._time(self._database.begin(connection))
+                for piece in pieces:
+                    units.append(Unit(connection, lambda: now, self.hands))
+                    piece.run_in(units[-1]).claim_at_once()
+                if about := self.to_tell(*(unit.news for unit in units)):
+                    self._database.tell(connection, " ".join([self.teller, *about]))
+        except BaseException:
+            for unit in units:
+                self.hands.let_go(unit.claimed)
+            raise
         self._is_untidy = self._is_untidy or any(unit.wiped for unit in units)
+
+    def _tell(self, piece: Piece[Any], is_done: bool) -> None:
+        """What ran twice may have been committed the first time, and find nothing new the second; and what
+        failed may hold claims all the same. If it was not, whoever is told looks in vain."""
+        committed = piece.units[-1:] if is_done else []
+        doubtful = piece.units[:-1] if is_done else [unit for unit in piece.units if unit.claimed]
+        told = [unit.doubtful_news for unit in doubtful] + [unit.news for unit in committed]
+        for news in filter(None, told):
+            for tell in self._after_news:
+                tell(news)
 
     def to_tell(self, *news: News | None) -> list[str]:
         """What other processes have to know of a transaction: for what is taken here, each of them would look
         in vain."""
         there = [each for each in news if each is not None]
-        due = [each.due_now for each in there if each.due_in is not None]
-        room = self.room()
-        work = bool(due) and (not room or sum(due) > room)
+        is_left = any(each.due_now for each in there)
+        is_due = any(each.due_in is not None for each in there)
+        work = is_left or (is_due and not self.hands.are_open)
         messages = any(each.owed_in for each in there) and not self.delivers()
         return [WORK] * work + [MESSAGES] * messages
 

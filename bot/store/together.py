@@ -71,14 +71,17 @@ class Together:
         do: Callable[[Iterable[Piece[Any]]], None],
         do_one: Callable[[Piece[Any]], None],
         behind: Callable[[], None] = lambda: None,
+        then: Callable[[Piece[Any], bool], None] | None = None,
     ) -> None:
         """`do` runs all of the pieces in one transaction; nothing was kept when it raises. `do_one` does
         one for as long as it makes sense to try, and raises why it was not done. `behind` is called each
-        time when those who waited have been told."""
+        time when those who waited have been told. `then` is called in the event loop with each piece and
+        whether it was done, also when whoever waited for it has gone."""
         self._thread = thread
         self._do = do
         self._do_one = do_one
         self._behind = behind
+        self._then = then
         self._guard = Lock()
         self._waiting: deque[_Wish] = deque()
         self._is_at_it = False
@@ -105,11 +108,18 @@ class Together:
             done = self._do_them(wishes)
             for loop in {wish.done.get_loop() for wish in done}:
                 with suppress(RuntimeError):  # it was closed, and whoever waited is gone
-                    loop.call_soon_threadsafe(_tell, [wish for wish in done if wish.done.get_loop() is loop])
+                    mine = [wish for wish in done if wish.done.get_loop() is loop]
+                    loop.call_soon_threadsafe(self._tell, loop, mine)
             try:
                 self._behind()
             except Exception:
                 log.exception("not_done_behind_a_transaction")  # whoever waits must not wait for ever
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, done: Iterable[_Wish]) -> None:
+        for wish in done:
+            if self._then is not None:
+                loop.call_soon(self._then, wish.piece, wish.problem is None)
+            wish.tell()
 
     def _take(self) -> list[_Wish]:
         """What is to be done next, together; nothing when nobody waits."""
@@ -159,8 +169,3 @@ def _in_time(wishes: Iterator[_Wish]) -> Iterator[_Wish]:
     yield next(wishes)
     while monotonic() < until and (wish := next(wishes, None)):
         yield wish
-
-
-def _tell(done: Iterable[_Wish]) -> None:
-    for wish in done:
-        wish.tell()

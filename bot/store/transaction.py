@@ -7,7 +7,7 @@ costs more than SQLite takes to carry it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import import_module
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, CursorResult, Executable
 from sqlmodel import SQLModel
 
 from bot.model import Event
+from bot.store.hands import Claimed, Hands
 
 Values = Mapping[str, Any]
 Rows = CursorResult[*tuple[Any, ...]]
@@ -49,9 +50,12 @@ class News:
     """What a transaction left to be done after it."""
 
     due_in: timedelta | None
-    """How soon the first of the work is due that was put on the agenda; None when there was none."""
+    """How soon the first of the work is due that was put on the agenda and not claimed; None when there is
+    none."""
     due_now: float
     """How much of it is due at once; infinite where nobody counted."""
+    claimed: tuple[Claimed, ...]
+    """What the worker of this process has taken, and is to begin."""
     owed_in: frozenset[str]
     """The lanes in which a message is owed that was not before."""
     awaited_in: frozenset[str]
@@ -63,12 +67,22 @@ def utc_now() -> datetime:
 
 
 class Transaction:
-    def __init__(self, connection: Connection, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Callable[[], datetime] = utc_now,
+        hands: Hands | None = None,
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self._now: datetime | None = None
+        self.hands = hands or Hands()
+        """Of the worker in this process; closed where there is none."""
+        self.claimed: list[Claimed] = []
+        """What was taken for it in this transaction."""
         self._due_in: timedelta | None = None
         self._due_now: float = 0
+        self._at_once: list[tuple[str, str, str]] = []
         self._owed_in: set[str] = set()
         self._awaited_in: set[str] = set()
         self.saved: list[tuple[str | None, Event | str]] = []
@@ -87,10 +101,18 @@ class Transaction:
     @property
     def news(self) -> News | None:
         """For whoever does the work and delivers the messages; None when there is nothing new for them."""
-        if self._due_in is None and not self._owed_in:
+        if self._due_in is None and not self._due_now and not self.claimed and not self._owed_in:
             return None
+        due_in = timedelta(0) if self._due_now else self._due_in
         owed_in, awaited_in = frozenset(self._owed_in), frozenset(self._awaited_in)
-        return News(self._due_in, self._due_now, owed_in, awaited_in)
+        return News(due_in, self._due_now, tuple(self.claimed), owed_in, awaited_in)
+
+    @property
+    def doubtful_news(self) -> News | None:
+        """The same of a transaction that nobody knows to be committed: what it claimed may be free."""
+        if (news := self.news) is None or not self.claimed:
+            return news
+        return replace(news, due_in=timedelta(0), due_now=news.due_now + len(self.claimed), claimed=())
 
     def _ask(self, query: Executable, **values: Any) -> Rows:
         return self._connection.execute(query, values)

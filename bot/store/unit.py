@@ -41,6 +41,7 @@ from bot.rules import evolve, replay
 from bot.store import numbers
 from bot.store.chain import Head
 from bot.store.codec import dump_request, load_request
+from bot.store.hands import Hands
 from bot.store.messages import OwedMessages
 from bot.store.numbers import Numbers, Told
 from bot.store.past import History
@@ -116,8 +117,13 @@ class RequestUnit(History, DueWork, OwedMessages):
     """What a transaction does about requests and their history; `Unit` in `bot/store/several.py` is all of
     it."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], datetime] = utc_now) -> None:
-        super().__init__(connection, clock)
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Callable[[], datetime] = utc_now,
+        hands: Hands | None = None,
+    ) -> None:
+        super().__init__(connection, clock, hands)
         self.pauses = Pauses(connection, clock)
 
     # --- requests ---------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
 
@@ -11,25 +10,12 @@ from sqlalchemy import BindParameter, bindparam, case, func, update
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
+from bot.store.hands import Claimed
 from bot.store.tables import ActionRow
 from bot.store.transaction import Transaction, Upsert
 
 NAME_LENGTH = 8
 """Of a worker's name, which its tokens begin with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """Work that somebody holds."""
-
-    id: int
-    kind: str
-    key: str
-    lane: str
-    due: datetime
-    """When it was due, as it was taken."""
-    runs: int
-    token: str
 
 
 _CLAIMED = (
@@ -55,11 +41,19 @@ _FIRST_DUE = (
     .order_by(col(ActionRow.due), col(ActionRow.id))
     .limit(1)
 )
-_CLAIM = (
+_TAKE = (
     update(ActionRow)
-    .where(col(ActionRow.id).in_(_FIRST_DUE.scalar_subquery()))
     .values(token=bindparam("by"), lease=bindparam("until"), runs=ActionRow.runs + 1)
     .returning(*map(col, _CLAIMED))
+)
+_CLAIM = _TAKE.where(col(ActionRow.id).in_(_FIRST_DUE.scalar_subquery()))
+_CLAIM_THIS = _TAKE.where(
+    col(ActionRow.kind) == bindparam("what"),
+    col(ActionRow.key) == bindparam("about"),
+    _UNDONE,
+    col(ActionRow.due) <= bindparam("now"),
+    _IS_FREE,
+    _IS_NOT_RUNNING,
 )
 _MINE = (col(ActionRow.id) == bindparam("action")) & (col(ActionRow.token) == bindparam("by"))
 _FINISH = update(ActionRow).where(_MINE).values(done=True, token=None, lease=None)
@@ -87,8 +81,10 @@ class DueWork(Transaction):
         anew = {"done": False, "runs": 0, "token": None, "lease": None}
         rows = [{"kind": kind, "key": key, "lane": lane, "due": due} | anew for kind, key, lane, due in work]
         self._upsert(_SCHEDULE, *rows)
-        for *_, due in work:
+        for kind, key, lane, due in work:
             self._is_due(due - self.now, 1)
+            if due <= self.now:
+                self._at_once.append((kind, key, lane))
 
     def held(self, token: str) -> list[Claimed]:
         """What `token` has claimed, and not given back."""
@@ -103,6 +99,31 @@ class DueWork(Transaction):
         until = self.now + lease
         row = self._ask(_CLAIM, by=token, until=until, now=self.now, full=full, running=running).first()
         return None if row is None else Claimed(*row)
+
+    def claim_at_once(self) -> None:
+        """Claim what this transaction made due, as far as the worker of this process has room for it."""
+        hands = self.hands
+        for kind, key, lane in self._at_once:
+            if hands.have_room_in(lane):
+                this = {"what": kind, "about": key, "running": hands.running()}
+                until = self.now + hands.lease
+                row = self._ask(_CLAIM_THIS, **this, by=hands.token, until=until, now=self.now).first()
+                if row is not None:
+                    self._hold(Claimed(*row))
+                    self._due_now -= 1
+
+    def claim_all(self) -> timedelta | None:
+        """Claim whatever is due for as long as the worker of this process has room. Returns how long until
+        there is more for it."""
+        hands = self.hands
+        running = hands.running()
+        for lost in self.held(hands.token):
+            if lost.id not in running:
+                self._hold(lost)  # the connection broke right after a commit
+        while hands.are_free and (one := self.claim(hands.token, hands.lease, hands.full(), hands.running())):
+            self._hold(one)
+        hands.somebody_waits = bool(hands.full()) or not hands.are_free
+        return self.until_due(hands.full(), hands.running())
 
     def hasten(self, kind: str, provider: str) -> None:
         """Whatever of this kind waits in the lanes of a provider is due now; of all, if none is named. What
@@ -148,7 +169,12 @@ class DueWork(Transaction):
         due = self._ask(_NEXT, full=full, running=running).scalar()
         return None if due is None else due - self.now
 
+    def _hold(self, one: Claimed) -> None:
+        self.hands.hold(one)
+        self.claimed.append(one)
+
     def _is_due(self, wait: timedelta, pieces: float = inf) -> None:
         if wait <= timedelta(0):
             self._due_now += pieces
-        self._due_in = wait if self._due_in is None else min(self._due_in, wait)
+        else:
+            self._due_in = wait if self._due_in is None else min(self._due_in, wait)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from bot.errors import StorageError
 from bot.store import Store, Unit, link
+from bot.store.hands import AT_ONCE_PER_LANE
 from bot.store.link import GONE_AFTER, Link
 from bot.store.transaction import MESSAGES, WORK
 from tests import past_the_bot, postgres
@@ -172,13 +174,15 @@ async def test_others_are_told_only_of_what_is_left_to_them(
     """Each look of theirs costs a reading, and would find nothing."""
     worker = await new_worker()
 
+    numbers = count()
+
     def both(unit: Unit) -> None:
-        unit.schedule("cancel", "r1", "digicert", unit.now)
+        unit.schedule("cancel", f"r{next(numbers)}", "digicert", unit.now)
         unit.owe("r1", "card", request_id="r1", target="C1")
 
     heard: list[set[str] | None] = []
     for taken in ((), (WORK,), (MESSAGES,), (WORK, MESSAGES), ()):
-        monkeypatch.setattr(store, "room", partial(int, WORK in taken))
+        store.hands.open(f"{worker.link.name}1234" if WORK in taken else "", LEASE)
         monkeypatch.setattr(store, "delivers", partial(bool, MESSAGES in taken))
         worker.heard_of = None
         store.write_now(both)
@@ -188,20 +192,18 @@ async def test_others_are_told_only_of_what_is_left_to_them(
     assert heard == [{WORK, MESSAGES}, {MESSAGES}, {WORK}, {WORK, MESSAGES}]
 
 
-async def test_others_are_told_of_more_work_than_finds_room_here(
-    new_worker: NewWorker, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_others_are_told_of_more_work_than_finds_room_here(new_worker: NewWorker, store: Store) -> None:
     worker = await new_worker()
-    monkeypatch.setattr(store, "room", lambda: 8)
+    store.hands.open(f"{worker.link.name}1234", LEASE)
 
     def several(unit: Unit, number: int) -> None:
         unit.schedule_all([("cancel", f"{number}-{each}", "digicert", unit.now) for each in range(number)])
 
-    store.write_now(lambda unit: several(unit, 8))
+    store.write_now(lambda unit: several(unit, AT_ONCE_PER_LANE))
     store.write_now(lambda unit: unit.schedule("expire", "r1", "", unit.now + timedelta(days=1)))
     await worker.looks(3)
     assert worker.woken == 1
-    store.write_now(lambda unit: several(unit, 9))
+    store.write_now(lambda unit: several(unit, 1))
     await until(lambda: worker.woken == 2)
     store.write_now(lambda unit: unit.hasten("cancel", "digicert"))
     await until(lambda: worker.woken == 3)

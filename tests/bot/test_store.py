@@ -33,8 +33,8 @@ from bot.model import (
 )
 from bot.store import Store, Unit, postgres, sqlite
 from bot.store.chain import Head
+from bot.store.hands import Claimed
 from bot.store.transaction import News
-from bot.store.work import Claimed
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order
 from tests.bot.stores import Clock, opened
 from tests.past_the_bot import change, dumped, held, rows
@@ -179,9 +179,9 @@ async def test_those_who_work_are_woken_only_when_there_is_something_to_do(store
             unit.schedule(kind, "r1", "digicert", NOW + minutes * MINUTE)
 
     await store.write(plan)
-    assert told.pop() == News(MINUTE, 0, frozenset(), frozenset())
+    assert told.pop() == News(MINUTE, 0, (), frozenset(), frozenset())
     await store.write(lambda unit: unit.schedule_all([("check", one, "digicert", NOW) for one in "ab"]))
-    assert told.pop() == News(timedelta(0), 2, frozenset(), frozenset())
+    assert told.pop() == News(timedelta(0), 2, (), frozenset(), frozenset())
     await store.write(lambda unit: unit.hasten("check", "digicert"))
     assert told.pop().due_now == inf, "nobody counts them"
 
@@ -191,7 +191,7 @@ async def test_those_who_work_are_woken_only_when_there_is_something_to_do(store
         unit.hurry(["r2"])
 
     await store.write(owe)
-    assert told.pop() == News(None, 0, frozenset({"r1", "r2"}), frozenset({"r2"}))
+    assert told.pop() == News(None, 0, (), frozenset({"r1", "r2"}), frozenset({"r2"}))
     await store.write(lambda unit: unit.delivered(1))
     assert told == []
 

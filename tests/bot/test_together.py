@@ -22,8 +22,9 @@ from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
 from bot.model import Denied
-from bot.store import Store, Unit, together
+from bot.store import Store, Unit, hands, together
 from bot.store.chain import Head
+from bot.store.transaction import News
 from tests.bot.builders import BOB, CAROL, NOW
 from tests.bot.stores import Clock, opened
 from tests.bot.test_store import begin, present, requested
@@ -242,11 +243,12 @@ async def test_where_the_database_is_busy_all_of_them_wait_and_are_done_together
 async def test_everybody_is_told_of_what_became_due_and_is_owed_by_any_of_them(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here of each, and the others of all together: for one there is room here, for two there is not."""
-    here: list[float] = []
+    """Here of each, and the others of all together: one is taken here, and for two there is no room."""
+    here: list[News] = []
     others: list[str] = []
-    store.on_news(lambda news: here.append(news.due_now))
-    store.room = lambda: 1
+    store.on_news(here.append)
+    store.hands.open("mine", timedelta(minutes=1))
+    monkeypatch.setattr(hands, "AT_ONCE", 1)
     monkeypatch.setattr(store._database, "tell", lambda _connection, words: others.append(words))
 
     def plan(unit: Unit) -> None:
@@ -256,8 +258,10 @@ async def test_everybody_is_told_of_what_became_due_and_is_owed_by_any_of_them(
         unit.owe("r1", "card", request_id="r1", target="C1")
 
     await several(store, plan, plan)
-    assert here == [1, 1]
+    assert [(len(news.claimed), news.due_now) for news in here] == [(1, 0), (0, 1)]
     assert [words.split()[1:] for words in others] == [["work"]]
+    store.hands.let_go(here[0].claimed)
+    store.hands.open("mine", timedelta(minutes=1))
     await several(store, plan, owe)
     assert [words.split()[1:] for words in others[1:]] == [["messages"]]
 

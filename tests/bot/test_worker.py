@@ -3,52 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from bot import worker
 from bot.agenda import Kind
-from bot.store import Store, Unit
+from bot.store import Store, Unit, hands
 from bot.store.transaction import News, utc_now
 from bot.supervise import Supervisor
 from bot.worker import Deadlines, Held, Worker
 from tests.bot.stores import opened
 
-T = TypeVar("T")
 MINUTE = timedelta(minutes=1)
 NEVER = 3600.0
-
-
-class Gated(Store):
-    """A claim is committed, and its answer is on its way until the gate is open."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.is_behind_the_gate = asyncio.Event()
-
-    async def write(self, work: Callable[[Unit], T]) -> T:
-        answer = await super().write(work)
-        if isinstance(answer, tuple) and isinstance(answer[0], list) and answer[0]:
-            self.is_behind_the_gate.set()
-            await self.gate.wait()
-        return answer
 
 
 class Workshop:
     """A worker whose actions end when they are told to."""
 
-    def __init__(self, store: Gated, supervisor: Supervisor) -> None:
+    def __init__(self, store: Store, supervisor: Supervisor) -> None:
         self.store = store
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self._ends: dict[str, asyncio.Event] = {}
-        self._ended = asyncio.Event()
+        self._held: dict[str, int] = {}
         deadlines = Deadlines(MINUTE, MINUTE, MINUTE)
         nobody: Any = None
         self.worker = Worker(store, nobody, nobody, deadlines, supervisor, utc_now, idle=NEVER)
@@ -56,11 +37,13 @@ class Workshop:
         store.on_news(self._tell)
 
     def _tell(self, news: News) -> None:
+        self.worker.begin(news.claimed)
         if news.due_in is not None:
             self.worker.wake_in(news.due_in)
 
     async def _check(self, held: Held) -> None:
         self._ends[held.request_id] = asyncio.Event()
+        self._held[held.request_id] = held.claimed.id
         self.begun.put_nowait(held.request_id)
         await self._ends[held.request_id].wait()
 
@@ -73,13 +56,13 @@ class Workshop:
         async with asyncio.timeout(10):
             while self.worker._look_at != inf:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)  # it tells nobody
+            await self.store.write(lambda _unit: None)  # its own comes before
 
     async def end(self, request_id: str) -> None:
         """Return when it does not count any more."""
-        running = len(self.worker._running)
         self._ends[request_id].set()
         async with asyncio.timeout(10):
-            while len(self.worker._running) == running:  # noqa: ASYNC110
+            while self._held[request_id] in self.store.hands.running():  # noqa: ASYNC110
                 await asyncio.sleep(0.001)  # it tells nobody
 
 
@@ -88,7 +71,7 @@ async def workshop(tmp_path: Path) -> AsyncIterator[Workshop]:
     url = f"sqlite:///{tmp_path}/bot.db"
     with opened(url, None):
         pass
-    store, supervisor = Gated(url), Supervisor()
+    store, supervisor = Store(url), Supervisor()
     workshop = Workshop(store, supervisor)
     supervisor.keep_running("worker", workshop.worker.run)
     yield workshop
@@ -111,10 +94,10 @@ async def test_work_that_is_scheduled_anew_while_it_is_done_is_done_again_at_onc
     await workshop.end("a")
 
 
-async def test_what_ends_while_more_is_being_claimed_makes_room_at_once(
+async def test_what_ends_makes_room_for_what_waits(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "AT_ONCE_PER_PROVIDER", 2)
+    monkeypatch.setattr(hands, "AT_ONCE_PER_LANE", 2)
     store = workshop.store
 
     def due(unit: Unit) -> None:
@@ -122,12 +105,42 @@ async def test_what_ends_while_more_is_being_claimed_makes_room_at_once(
 
     await store.write(due)
     assert {await workshop.begins(), await workshop.begins()} == {"a", "b"}
-    store.gate.clear()
-    store.is_behind_the_gate.clear()
+    await workshop.looked()
     await workshop.end("a")
-    await store.is_behind_the_gate.wait()
     await workshop.end("b")
-    store.gate.set()
     assert [await workshop.begins(), await workshop.begins()] == ["c", "d"]
     for name in "cd":
         await workshop.end(name)
+
+
+async def test_what_becomes_due_is_begun_without_a_look(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.looked()
+    monkeypatch.setattr(Unit, "claim_all", None)
+    await workshop.store.write(lambda unit: unit.schedule("check", "a", "digicert", unit.now))
+    assert await workshop.begins() == "a"
+    await workshop.end("a")
+
+
+async def test_what_was_taken_when_the_worker_stopped_is_begun_when_it_runs_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/bot.db"
+    with opened(url, None):
+        pass
+    store, supervisor = Store(url), Supervisor()
+    workshop = Workshop(store, supervisor)
+    running = asyncio.ensure_future(workshop.worker.run())
+    await workshop.looked()
+
+    def stop_and_save(unit: Unit) -> None:
+        unit.schedule("check", "a", "digicert", unit.now)
+        running.get_loop().call_soon_threadsafe(running.cancel)
+
+    await asyncio.gather(store.write(stop_and_save), running, return_exceptions=True)
+    assert workshop.begun.empty()
+    assert store.hands.running() == ()
+    supervisor.keep_running("worker", workshop.worker.run)
+    assert await workshop.begins() == "a"
+    await workshop.end("a")
+    await supervisor.stop(0)
+    store.close()

@@ -300,10 +300,10 @@ WAYS = (
     ),
     one(
         "room-unseen",
-        "what ended while more was being claimed makes room, and nobody looks again",
-        "bot/worker.py",
-        "        if _is_full(taken) and taken != self._busy:\n",
-        "        if False:\n",
+        "what ended makes room for what waits, and nobody looks",
+        "bot/store/hands.py",
+        "                made_room |= full\n",
+        "                del full\n",
         "tests/bot/test_worker.py",
     ),
     one(
@@ -318,8 +318,8 @@ WAYS = (
         "too-much-kept",
         "a process keeps more work for itself than it has room for",
         "bot/store/store.py",
-        "(not room or sum(due) > room)",
-        "not room",
+        "work = is_left or (is_due and not self.hands.are_open)",
+        "work = is_due and not self.hands.are_open",
         "tests/bot/test_link.py",
     ),
     one(

@@ -16,6 +16,8 @@ from bot.errors import StorageError
 from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.slack import SlackProblem
 from bot.store import Store, Unit
+from bot.store.hands import Hands
+from bot.store.together import Piece
 from bot.store.transaction import EVERYTHING, MESSAGES, WORK, News
 from bot.supervise import Supervisor
 from bot.witness import Witness
@@ -122,8 +124,6 @@ class Process(Owner):
             self.tie.name if self.tie else "",
         )
         self.store.on_news(self._tell)
-        worker = self.worker
-        self.store.room = lambda: worker.room
         if tie is not None:
             self.store.delivers = lambda: bool(tie.tenure())
         self.supervisor.keep_running("worker", self.worker.run)
@@ -143,6 +143,7 @@ class Process(Owner):
 
     def _tell(self, news: News) -> None:
         """As in `bot.app`; unless this schedule wakes everybody after every commit."""
+        self.worker.begin(news.claimed)
         if news.due_in is not None:
             self.worker.wake_in(news.due_in)
         if self.outbox is not None:
@@ -197,8 +198,8 @@ class ProcessStore(Store):
     def __init__(self, process: Process) -> None:
         self._process = process
         self._world = process.world
-        self._tells: list[Callable[[News], None]] = []
-        self.room = lambda: 0
+        self._after_news: list[Callable[[News], None]] = []
+        self.hands = Hands()
         self.delivers = lambda: False
 
     @property
@@ -206,7 +207,7 @@ class ProcessStore(Store):
         return self._world.schedule.shared
 
     def on_news(self, tell: Callable[[News], None]) -> None:
-        self._tells.append(tell)
+        self._after_news.append(tell)
 
     async def read(self, work: Callable[[Unit], T]) -> T:
         await self._reach(Effect.READ)
@@ -220,30 +221,31 @@ class ProcessStore(Store):
         trouble = self._trouble()
         if trouble == "refused":
             raise StorageError("The disk is full.")
-        heard: list[News] = []
-
-        def told(unit: Unit) -> T:
-            result = work(unit)
-            heard.extend(filter(None, [unit.news]))
-            return result
-
+        piece = Piece(work)
         if trouble == "done twice":
             # The connection broke during the commit, and the store tries the whole transaction again.
-            self._world.write(told)
-            self._world.checks.after_commit(self._process)
-        result = self._world.write(told)
-        self._world.checks.after_commit(self._process)
-        if others := {each for news in heard for each in self.to_tell(news)}:
-            self._world.board.tell(self._process, others)
+            self._commit(piece)
+            self.hands.let_go(piece.units[-1].claimed)
+        self._commit(piece)
         await self._process.at(Effect.WRITTEN)
         if trouble == "not told":
+            self.hands.let_go(piece.units[-1].claimed)
+            self._tell(piece, is_done=False)
             raise StorageError("The connection was lost.")
-        if self._tells and self._world.schedule.wakeful:
+        if self._after_news and self._world.schedule.wakeful:
             self._process._wake()
-        for news in heard:
-            for tell in self._tells:
-                tell(news)
-        return result
+        self._tell(piece, is_done=True)
+        return piece.result
+
+    def _commit(self, piece: Piece[Any]) -> None:
+        def with_own_hands(unit: Unit) -> None:
+            unit.hands = self.hands
+            piece.run_in(unit).claim_at_once()
+
+        self._world.write(with_own_hands)
+        self._world.checks.after_commit(self._process)
+        if others := self.to_tell(piece.units[-1].news):
+            self._world.board.tell(self._process, set(others))
 
     async def _reach(self, effect: Effect) -> None:
         world = self._world
