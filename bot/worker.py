@@ -36,7 +36,7 @@ from bot.model import (
     TakePermit,
 )
 from bot.store import Store, Unit
-from bot.store.hands import Claimed
+from bot.store.hands import Claimed, Terms
 from bot.supervise import Supervisor
 from bot.traces import span
 from bot.workflow import Workflow
@@ -66,22 +66,6 @@ class Deadlines:
     reconcile_for: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An action this worker has claimed."""
-
-    claimed: Claimed
-    kind: Kind
-
-    @property
-    def request_id(self) -> str:
-        return self.claimed.key
-
-    @property
-    def runs(self) -> int:
-        return self.claimed.runs
-
-
 Again = timedelta | None
 """What an action returns: when to run again, or None when it is done."""
 
@@ -106,7 +90,6 @@ class Worker:
         so that others can let go of them when it is gone."""
         self._store = store
         self._hands = store.hands
-        self._token = f"{name}{secrets.token_hex(8)}"
         self._doubt = doubt
         self._elapsed = elapsed
         self._workflow = workflow
@@ -116,15 +99,16 @@ class Worker:
         self._clock = clock
         self._idle = idle
         # Longer than any action takes: two provider calls and some of Slack's, each with a deadline.
-        self._lease = timedelta(minutes=1) + 4 * deadlines.call
+        lease = timedelta(minutes=1) + 4 * deadlines.call
+        self._terms = Terms(f"{name}{secrets.token_hex(8)}", lease)
         self._wake = asyncio.Event()
         self._look_at = -inf
         """When something is due, by the loop's time, as far as that is known."""
-        self._is_unsure = True
+        self._is_unsure = False
         """Something may be due of which nothing is known here."""
         self._quiet_since: dict[str, float] = {}
         """Since when it is certain that nobody waits for the answer to a permit's call, by epoch."""
-        self._actions: dict[Kind, Callable[[Held], Awaitable[Again]]] = {
+        self._actions: dict[str, Callable[[Claimed], Awaitable[Again]]] = {
             Kind.CHECK: self._check,
             Kind.VERIFY: self._verify,
             Kind.CANCEL: self._cancel,
@@ -134,9 +118,9 @@ class Worker:
             Kind.WARN: self._warn,
             Kind.EXPIRE: self._expire,
             Kind.BATCH_REMIND: self._remind_of_batch,
-            Kind.BATCH_ESCALATE: lambda held: workflow.batches.escalate(held.request_id),
-            Kind.BATCH_WARN: lambda held: workflow.batches.warn(held.request_id),
-            Kind.BATCH_EXPIRE: lambda held: workflow.batches.expire(held.request_id),
+            Kind.BATCH_ESCALATE: lambda held: workflow.batches.escalate(held.key),
+            Kind.BATCH_WARN: lambda held: workflow.batches.warn(held.key),
+            Kind.BATCH_EXPIRE: lambda held: workflow.batches.expire(held.key),
         }
 
     def wake(self) -> None:
@@ -155,15 +139,14 @@ class Worker:
         """Do what was claimed for this worker. What it is told while it does not run is taken again when it
         runs, or by another when this process is gone."""
         for one in claimed:
-            if not self._hands.are_open:
+            if self._hands.terms is None:
                 self._hands.let_go([one])
-                continue
-            held = Held(one, Kind(one.kind))
-            self._supervisor.start(self._perform(held), name=f"{held.kind} {held.request_id[:8]}")
+            else:
+                self._supervisor.start(self._perform(one), name=f"{one.kind} {one.key[:8]}")
 
     async def run(self) -> None:
         """Take what is due, for ever."""
-        self._hands.open(self._token, self._lease)
+        self._hands.open(self._terms)
         self._is_unsure, self._look_at = False, -inf  # whatever there is, and what was not begun before
         try:
             while True:
@@ -205,51 +188,49 @@ class Worker:
             else:
                 self._is_unsure = True
 
-    async def _perform(self, held: Held) -> None:
+    async def _perform(self, held: Claimed) -> None:
         """Run one action and put it away; whatever goes wrong, it is tried again later."""
         with (
-            about(request=held.request_id),
-            span(f"work: {held.kind}", request=held.request_id, runs=held.runs),
+            about(request=held.key),
+            span(f"work: {held.kind}", request=held.key, runs=held.runs),
         ):
             await self._try(held)
 
-    async def _try(self, held: Held) -> None:
+    async def _try(self, held: Claimed) -> None:
         is_due_anew = False
         try:
             try:
                 again = await self._actions[held.kind](held)
             except ChainBroken as broken:
-                log.error("chain_broken", request=held.request_id, seq=broken.seq, advice=broken.advice)
+                log.error("chain_broken", request=held.key, seq=broken.seq, advice=broken.advice)
                 again = timedelta(minutes=1)
             except CountersignError as problem:
-                log.warning("action_failed", kind=held.kind, request=held.request_id, why=problem.advice)
+                log.warning("action_failed", kind=held.kind, request=held.key, why=problem.advice)
                 again = agenda.next_look(held.runs, None)
             except Exception:
-                log.exception("action_failed", kind=held.kind, request=held.request_id)
+                log.exception("action_failed", kind=held.kind, request=held.key)
                 again = agenda.next_look(held.runs, None)
             is_due_anew = not await self._put_away(held, again)
         finally:
-            makes_room = self._hands.let_go([held.claimed])
+            makes_room = self._hands.let_go([held])
             if makes_room or is_due_anew:
                 self.wake()
 
-    async def _put_away(self, held: Held, again: Again) -> bool:
+    async def _put_away(self, held: Claimed, again: Again) -> bool:
         """For as long as it takes: an action that is not put away is stuck until its lease is over. Returns
         False when it was scheduled anew meanwhile: whoever looked then left it out, as it was running."""
 
-        one = held.claimed
-
         def put_away(unit: Unit) -> tuple[bool, timedelta | None]:
             if again is None:
-                return unit.finish(one.id, one.token), None
-            wait = unit.put_back(one.id, one.token, one.due, again)
+                return unit.finish(held.id, held.token), None
+            wait = unit.put_back(held.id, held.token, held.due, again)
             return wait is not None, wait
 
         while True:
             try:
                 is_mine, wait = await self._store.write(put_away)
             except StorageError as problem:
-                log.error("action_not_put_away", kind=held.kind, request=held.request_id, why=problem.advice)
+                log.error("action_not_put_away", kind=held.kind, request=held.key, why=problem.advice)
                 await asyncio.sleep(WRITE_AGAIN)
             else:
                 if wait is not None:
@@ -258,17 +239,17 @@ class Worker:
 
     # --- the actions ------------------------------------------------------------------------------
 
-    async def _check(self, held: Held) -> Again:
+    async def _check(self, held: Claimed) -> Again:
         """Look the order up, so that nobody is asked about an order that cannot be cancelled."""
-        request, reference = await self._workflow.load(held.request_id)
+        request, reference = await self._workflow.load(held.key)
         if request.state is State.CHECKING and reference is not None:
             order = await self._look_up(request, reference)
             await self._workflow.record(request.id, RecordOrder(order))
         return None
 
-    async def _verify(self, held: Held) -> Again:
+    async def _verify(self, held: Claimed) -> Again:
         """Confirm those whose eligibility was not known at the click."""
-        request, _ = await self._workflow.load(held.request_id)
+        request, _ = await self._workflow.load(held.key)
         unsure = [approval.by for approval in request.approvals if not approval.verified]
         if not unsure or request.state not in {State.PENDING, State.APPROVED}:
             return None
@@ -278,9 +259,9 @@ class Worker:
         left = any(not approval.verified for approval in after.approvals)
         return agenda.next_look(held.runs, None) if left else None
 
-    async def _cancel(self, held: Held) -> Again:
+    async def _cancel(self, held: Claimed) -> Again:
         """Judge everything again, take a permit, send one cancel, write down the answer."""
-        request, reference, stopped = await self._workflow.load_to_send(held.request_id)
+        request, reference, stopped = await self._workflow.load_to_send(held.key)
         if request.state is State.EXECUTING and request.permit is not None:
             # The permit was written and no answer is recorded: the process died in between. The call
             # may have gone out; from here on only look-ups tell.
@@ -362,15 +343,17 @@ class Worker:
                 log.error("answer_not_written_down", request=request_id, why=problem.advice)
                 await asyncio.sleep(WRITE_AGAIN)
 
-    async def _follow_up(self, held: Held) -> Again:
+    async def _follow_up(self, held: Claimed) -> Again:
         """Find out, by reading only, what an accepted or unknown cancel became."""
-        request, reference = await self._workflow.load(held.request_id)
+        request, reference = await self._workflow.load(held.key)
         if request.state not in {State.ACCEPTED, State.UNKNOWN} or not request.permit or reference is None:
             return None
         with about(attempt=request.attempts):
             return await self._look_what_became(held, request, request.permit, reference)
 
-    async def _look_what_became(self, held: Held, request: Request, permit: Permit, reference: str) -> Again:
+    async def _look_what_became(
+        self, held: Claimed, request: Request, permit: Permit, reference: str
+    ) -> Again:
         epoch = permit.epoch
         accepted = request.state is State.ACCEPTED
         rested = self._rested(permit)
@@ -404,31 +387,31 @@ class Worker:
         settled = request.outcome is not None and request.outcome.settled
         return timedelta(0) if settled else self._deadlines.reconcile_after
 
-    async def _remind(self, held: Held) -> Again:
-        waiting = await self._workflow.remind(held.request_id)
+    async def _remind(self, held: Claimed) -> Again:
+        waiting = await self._workflow.remind(held.key)
         return self._workflow.policy.timing.remind_after * 2**held.runs if waiting else None
 
-    async def _escalate(self, held: Held) -> Again:
+    async def _escalate(self, held: Claimed) -> Again:
         """A request that waits for something else by then is escalated when it waits for people again."""
-        after = await self._workflow.record(held.request_id, Escalate())
+        after = await self._workflow.record(held.key, Escalate())
         if after.escalated or after.state is not State.PENDING or after.escalate_at is None:
             return None
         if self._clock() >= after.expires_at:
             return None
         return max(after.escalate_at - self._clock(), timedelta(seconds=1))  # the clock was set back
 
-    async def _warn(self, held: Held) -> Again:
-        await self._workflow.warn(held.request_id)
+    async def _warn(self, held: Claimed) -> Again:
+        await self._workflow.warn(held.key)
         return None
 
-    async def _expire(self, held: Held) -> Again:
-        after = await self._workflow.record(held.request_id, Expire())
+    async def _expire(self, held: Claimed) -> Again:
+        after = await self._workflow.record(held.key, Expire())
         if after.state not in BEFORE_PERMIT:
             return None
         return max(after.expires_at - self._clock(), timedelta(seconds=1))  # the clock was set back
 
-    async def _remind_of_batch(self, held: Held) -> Again:
-        waiting = await self._workflow.batches.remind(held.request_id)
+    async def _remind_of_batch(self, held: Claimed) -> Again:
+        waiting = await self._workflow.batches.remind(held.key)
         return self._workflow.policy.timing.remind_after * 2**held.runs if waiting else None
 
     async def _look_up(self, request: Request, reference: str) -> OrderState:

@@ -24,11 +24,22 @@ class Claimed:
     id: int
     kind: str
     key: str
+    """The request or the batch that it is about."""
     lane: str
     due: datetime
     """When it was due, as it was taken."""
     runs: int
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which a worker claims."""
+
+    token: str
+    """What its claims are marked with."""
+    lease: timedelta
+    """How long it holds them."""
 
 
 class Hands:
@@ -39,41 +50,45 @@ class Hands:
         self._guard = Lock()
         self._lanes: Counter[str] = Counter()
         self._held: set[int] = set()
-        self.token = ""
-        """What the claims of this worker are marked with; empty while it takes nothing."""
-        self.lease = timedelta(0)
-        self.somebody_waits = False
-        """Work that is due found no room, so what becomes due now has to wait for its turn."""
+        self._waited_for: set[str] = set()
+        """Lanes in which something that is due may wait for room."""
+        self._all_wait = False
+        self.terms: Terms | None = None
+        """Read it once for each claim: the worker may close its hands at any moment."""
 
-    def open(self, token: str, lease: timedelta) -> None:
-        """Take what there is room for from now on, and hold it for so long."""
-        self.token, self.lease = token, lease
-        self.somebody_waits = False
+    def open(self, terms: Terms) -> None:
+        """Take what there is room for from now on."""
+        self.terms = terms
 
     def close(self) -> None:
-        self.token = ""
-
-    @property
-    def are_open(self) -> bool:
-        return bool(self.token)
+        self.terms = None
 
     @property
     def are_free(self) -> bool:
         """Whether anything at all may be taken."""
         with self._guard:
-            return self.are_open and self._lanes.total() < AT_ONCE
+            return self.terms is not None and not self._is_full()
 
-    def have_room_in(self, lane: str) -> bool:
-        """Whether what becomes due in this lane may be taken at once."""
+    def have_turn_for(self, lane: str) -> bool:
+        """Whether what becomes due in this lane may be taken at once. If not, it waits for its turn from now
+        on, and so does what comes after it."""
         with self._guard:
-            is_full = self._lanes.total() >= AT_ONCE or self._lanes[lane] >= AT_ONCE_PER_LANE
-            self.somebody_waits |= is_full
-            return self.are_open and not self.somebody_waits
+            if self.terms is None:
+                return False
+            self._all_wait |= self._is_full()
+            if self._lanes[lane] >= AT_ONCE_PER_LANE:
+                self._waited_for.add(lane)
+            return not self._all_wait and lane not in self._waited_for
+
+    def everybody_had_their_turn(self) -> None:
+        """What was due was taken in its order, as far as there was room for it."""
+        with self._guard:
+            self._all_wait, self._waited_for = self._is_full(), set(self._full())
 
     def full(self) -> list[str]:
         """Lanes in which nothing more is begun."""
         with self._guard:
-            return [lane for lane, number in self._lanes.items() if number >= AT_ONCE_PER_LANE]
+            return self._full()
 
     def running(self) -> tuple[int, ...]:
         """The actions that are under way here, whatever their lease says."""
@@ -90,8 +105,17 @@ class Hands:
         made_room = False
         with self._guard:
             for one in some:
-                full = self._lanes[one.lane] >= AT_ONCE_PER_LANE or self._lanes.total() >= AT_ONCE
-                made_room |= full
+                made_room |= self._is_full() or one.lane in self._full()
                 self._held.discard(one.id)
                 self._lanes[one.lane] -= 1
         return made_room
+
+    def _is_full(self) -> bool:
+        return self._lanes.total() >= AT_ONCE
+
+    def _full(self) -> list[str]:
+        return [lane for lane, number in self._lanes.items() if number >= AT_ONCE_PER_LANE]
+
+
+NOBODYS = Hands()
+"""Where there is no worker. They stay closed."""

@@ -78,7 +78,7 @@ class Store:
         cannot be written. Others may be in the same transaction. `work` may run more than once: because
         another one failed, because the database was busy, or after it was committed if the connection
         broke just then. So it must not act outside of the unit, and doing it twice must be as good as
-        once. When whoever awaits this is cancelled it goes on if it was begun.
+        once. When whoever awaits this is cancelled it may be done or not.
         """
         piece = Piece(work)
         try:
@@ -124,7 +124,7 @@ class Store:
         return ""
 
     def write_now(self, work: Callable[[Unit], T]) -> T:
-        """`write` for programs without an event loop: the command line."""
+        """`write` for programs without an event loop and a worker: the command line."""
         piece = Piece(work)
         self._write_one(piece)
         return piece.result
@@ -195,7 +195,7 @@ class Store:
         there = [each for each in news if each is not None]
         is_left = any(each.due_now for each in there)
         is_due = any(each.due_in is not None for each in there)
-        work = is_left or (is_due and not self.hands.are_open)
+        work = is_left or (is_due and not self.hands.are_free)
         messages = any(each.owed_in for each in there) and not self.delivers()
         return [WORK] * work + [MESSAGES] * messages
 

@@ -170,7 +170,7 @@ class ActionRow(Table, table=True):
     done: bool = False
     runs: int = 0
     token: str | None = None
-    """Who holds it. A new token is written with each claim and cleared when it is put back."""
+    """Of the worker that holds it; cleared when it is put back."""
     lease: datetime | None = None
 
 

@@ -125,7 +125,7 @@ class Together:
         """What is to be done next, together; nothing when nobody waits."""
         while self._one_by_one:
             wish = self._one_by_one.popleft()
-            if not wish.done.cancelled():
+            if wish.piece.units or not wish.done.cancelled():
                 return [wish]
         with self._guard:
             taken: list[_Wish] = []
@@ -139,10 +139,7 @@ class Together:
     def _do_them(self, wishes: list[_Wish]) -> list[_Wish]:
         """Returns those that are done, or failed; the others go on waiting, and come first."""
         if len(wishes) == 1:
-            try:
-                self._do_one(wishes[0].piece)
-            except BaseException as problem:  # noqa: BLE001  (for whoever waits)
-                wishes[0].problem = problem
+            self._do_alone(wishes[0])
             return wishes
         rest = iter(wishes)
         try:
@@ -157,6 +154,15 @@ class Together:
         left = list(rest)
         self._wait_on(left)
         return wishes[: len(wishes) - len(left)]
+
+    def _do_alone(self, wish: _Wish) -> None:
+        if wish.done.cancelled():  # begun in vain, and nobody waits for it any more
+            wish.problem = asyncio.CancelledError()
+            return
+        try:
+            self._do_one(wish.piece)
+        except BaseException as problem:  # noqa: BLE001  (for whoever waits)
+            wish.problem = problem
 
     def _wait_on(self, wishes: list[_Wish]) -> None:
         with self._guard:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, CursorResult, Executable
 from sqlmodel import SQLModel
 
 from bot.model import Event
-from bot.store.hands import Claimed, Hands
+from bot.store.hands import NOBODYS, Claimed, Hands
 
 Values = Mapping[str, Any]
 Rows = CursorResult[*tuple[Any, ...]]
@@ -50,8 +50,7 @@ class News:
     """What a transaction left to be done after it."""
 
     due_in: timedelta | None
-    """How soon the first of the work is due that was put on the agenda and not claimed; None when there is
-    none."""
+    """How soon the first of the work is due that somebody has to look for; None when there is none."""
     due_now: float
     """How much of it is due at once; infinite where nobody counted."""
     claimed: tuple[Claimed, ...]
@@ -71,13 +70,13 @@ class Transaction:
         self,
         connection: Connection,
         clock: Callable[[], datetime] = utc_now,
-        hands: Hands | None = None,
+        hands: Hands = NOBODYS,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._now: datetime | None = None
-        self.hands = hands or Hands()
-        """Of the worker in this process; closed where there is none."""
+        self.hands = hands
+        """Of the worker in this process."""
         self.claimed: list[Claimed] = []
         """What was taken for it in this transaction."""
         self._due_in: timedelta | None = None

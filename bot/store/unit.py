@@ -41,7 +41,7 @@ from bot.rules import evolve, replay
 from bot.store import numbers
 from bot.store.chain import Head
 from bot.store.codec import dump_request, load_request
-from bot.store.hands import Hands
+from bot.store.hands import NOBODYS, Hands
 from bot.store.messages import OwedMessages
 from bot.store.numbers import Numbers, Told
 from bot.store.past import History
@@ -121,7 +121,7 @@ class RequestUnit(History, DueWork, OwedMessages):
         self,
         connection: Connection,
         clock: Callable[[], datetime] = utc_now,
-        hands: Hands | None = None,
+        hands: Hands = NOBODYS,
     ) -> None:
         super().__init__(connection, clock, hands)
         self.pauses = Pauses(connection, clock)

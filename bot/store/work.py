@@ -50,12 +50,11 @@ _CLAIM = _TAKE.where(col(ActionRow.id).in_(_FIRST_DUE.scalar_subquery()))
 _CLAIM_THIS = _TAKE.where(
     col(ActionRow.kind) == bindparam("what"),
     col(ActionRow.key) == bindparam("about"),
-    _UNDONE,
     col(ActionRow.due) <= bindparam("now"),
-    _IS_FREE,
     _IS_NOT_RUNNING,
 )
 _MINE = (col(ActionRow.id) == bindparam("action")) & (col(ActionRow.token) == bindparam("by"))
+_RENEW = update(ActionRow).where(_MINE).values(lease=bindparam("until"))
 _FINISH = update(ActionRow).where(_MINE).values(done=True, token=None, lease=None)
 _AGAIN: BindParameter[datetime] = bindparam("again", type_=UTCDateTime())
 _HASTENED = col(ActionRow.due) != bindparam("was_due")
@@ -102,27 +101,32 @@ class DueWork(Transaction):
 
     def claim_at_once(self) -> None:
         """Claim what this transaction made due, as far as the worker of this process has room for it."""
-        hands = self.hands
+        hands, terms = self.hands, self.hands.terms
+        if terms is None:
+            return
+        by = {"by": terms.token, "until": self.now + terms.lease, "now": self.now}
         for kind, key, lane in self._at_once:
-            if hands.have_room_in(lane):
-                this = {"what": kind, "about": key, "running": hands.running()}
-                until = self.now + hands.lease
-                row = self._ask(_CLAIM_THIS, **this, by=hands.token, until=until, now=self.now).first()
+            if hands.have_turn_for(lane):
+                row = self._ask(_CLAIM_THIS, what=kind, about=key, running=hands.running(), **by).first()
                 if row is not None:
                     self._hold(Claimed(*row))
-                    self._due_now -= 1
+                # Else it is under way here still, and whoever does that will see; or it is not due any more.
+                self._due_now -= 1
 
     def claim_all(self) -> timedelta | None:
         """Claim whatever is due for as long as the worker of this process has room. Returns how long until
         there is more for it."""
-        hands = self.hands
+        hands, terms = self.hands, self.hands.terms
+        if terms is None:
+            return None
         running = hands.running()
-        for lost in self.held(hands.token):
-            if lost.id not in running:
-                self._hold(lost)  # the connection broke right after a commit
-        while hands.are_free and (one := self.claim(hands.token, hands.lease, hands.full(), hands.running())):
+        for lost in self.held(terms.token):
+            if lost.id not in running:  # the connection broke right after a commit
+                self._change(_RENEW, action=lost.id, by=terms.token, until=self.now + terms.lease)
+                self._hold(lost)
+        while hands.are_free and (one := self.claim(terms.token, terms.lease, hands.full(), hands.running())):
             self._hold(one)
-        hands.somebody_waits = bool(hands.full()) or not hands.are_free
+        hands.everybody_had_their_turn()
         return self.until_due(hands.full(), hands.running())
 
     def hasten(self, kind: str, provider: str) -> None:
@@ -159,6 +163,8 @@ class DueWork(Transaction):
 
     def free_actions_of(self, name: str) -> None:
         """Void the leases of a worker that is gone."""
+        if len(name) != NAME_LENGTH:
+            raise ValueError("what is no worker's name may be the beginning of every token")
         held = col(ActionRow.token).startswith(name, autoescape=True)
         self._change(update(ActionRow).where(held).values(token=None, lease=None))
         self._is_due(timedelta(0))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from itertools import count
 from math import inf
 
 import pytest
@@ -16,9 +18,10 @@ from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
 from bot.store import Store, Unit, hands
+from bot.store.hands import Terms
 from bot.store.transaction import News
 from tests.bot.stores import Clock, opened
-from tests.bot.test_together import at_each, counted, several
+from tests.bot.test_together import at_each, busy, counted, several
 from tests.past_the_bot import rows
 
 LEASE = timedelta(minutes=3)
@@ -31,9 +34,14 @@ def storage(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    with opened(database, Clock()) as store:
-        store.hands.open("mine", LEASE)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: str, clock: Clock) -> Iterator[Store]:
+    with opened(database, clock) as store:
+        store.hands.open(Terms("mine", LEASE))
         yield store
 
 
@@ -98,10 +106,38 @@ async def test_no_more_is_taken_than_there_is_room_for_and_the_rest_waits_for_it
     await store.write(due("d"))
     assert taken(told.pop()) == [], "it does not overtake"
     await store.write(due("e", lane="cpanel"))
-    assert taken(told.pop()) == []
+    assert taken(told.pop()) == ["e"], "nothing waits there"
+    assert await store.write(lambda unit: unit.claim_all()) is None
+    (third,) = told.pop().claimed
+    assert third.key == "c"
+    await store.write(lambda unit: unit.finish(third.id, "mine"))
+    store.hands.let_go([third])
+    await store.write(due("f"))
+    assert taken(told.pop()) == [], "another one waits still"
+    for one in store.read_now(lambda unit: unit.held("mine")):
+        await store.write(lambda unit, one=one: unit.finish(one.id, "mine"))  # type: ignore[misc]
+        store.hands.let_go([one])
     await store.write(lambda unit: unit.claim_all())
-    assert taken(told.pop()) == ["c", "e"]
-    assert not store.hands.let_go([]), "nobody waited for nothing"
+    assert taken(told.pop()) == ["d", "f"]
+
+
+async def test_a_lane_whose_turn_has_come_is_taken_from_at_once_again(
+    store: Store, told: list[News], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands, "AT_ONCE_PER_LANE", 1)
+    await store.write(due("a", "b"))
+    (one,) = told.pop().claimed
+    for each in (one, None):
+        if each is not None:
+            await store.write(lambda unit: unit.finish(one.id, "mine"))
+            store.hands.let_go([one])
+        await store.write(lambda unit: unit.claim_all())
+    (two,) = told.pop().claimed
+    await store.write(lambda unit: unit.finish(two.id, "mine"))
+    assert store.hands.let_go([two])
+    await store.write(lambda unit: unit.claim_all())
+    await store.write(due("c"))
+    assert taken(told.pop()) == ["c"]
 
 
 async def test_nothing_is_taken_beyond_what_is_done_at_once_in_all(
@@ -114,12 +150,57 @@ async def test_nothing_is_taken_beyond_what_is_done_at_once_in_all(
     assert [taken(news) for news in told] == [["a"], ["b"], []]
     await store.write(lambda unit: unit.claim_all())
     assert len(store.hands.running()) == 2
+    assert not store.hands.are_free
+    (first,) = told[0].claimed
+    await store.write(lambda unit: unit.finish(first.id, "mine"))
+    assert store.hands.let_go([first]), "this is room for somebody who waits"
+    await store.write(due("d", lane="tradernet"))
+    assert taken(told.pop()) == [], "it does not overtake"
+    await store.write(lambda unit: unit.claim_all())
+    assert taken(told.pop()) == ["c"]
+
+
+async def test_closed_hands_take_nothing_and_a_claim_is_held_as_long_as_agreed(
+    store: Store, database: str, told: list[News]
+) -> None:
+    store.hands.close()
+    await store.write(due("a"))
+    assert await store.write(lambda unit: unit.claim_all()) is None
+    assert store.hands.running() == ()
+    store.hands.open(Terms("mine", LEASE))
+    assert await store.write(lambda unit: unit.claim_all()) is None, "what is under way here is left out"
+    assert taken(told.pop()) == ["a"]
+    assert store.read_now(lambda unit: unit.until_due()) == LEASE
+
+
+async def test_others_are_told_of_what_is_due_later_only_where_nobody_here_has_a_hand_free(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = News(MINUTE, 0, (), frozenset(), frozenset())
+    at_once = News(timedelta(0), 1, (), frozenset(), frozenset())
+    assert (store.to_tell(later), store.to_tell(at_once)) == ([], ["work"])
+    with monkeypatch.context() as full:
+        full.setattr(hands, "AT_ONCE", 0)
+        assert store.to_tell(later) == ["work"]
+    store.hands.close()
+    assert store.to_tell(later) == ["work"]
 
 
 async def test_what_is_under_way_is_not_taken_a_second_time(store: Store, told: list[News]) -> None:
     await store.write(due("a"))
     await store.write(due("a"))
-    assert [(taken(news), news.due_now) for news in told] == [(["a"], 0), ([], 1)]
+    (only,) = told
+    assert (taken(only), only.due_now) == (["a"], 0), "whoever does it will see; others must not begin it"
+
+
+async def test_what_is_put_off_in_the_same_transaction_is_not_taken(store: Store, told: list[News]) -> None:
+    def work(unit: Unit) -> None:
+        due("a")(unit)
+        due("a", wait=MINUTE)(unit)
+
+    await store.write(work)
+    (news,) = told
+    assert (taken(news), news.due_now, news.due_in) == ([], 0, MINUTE)
 
 
 async def test_what_is_hastened_is_not_counted_so_somebody_has_to_look(
@@ -133,9 +214,10 @@ async def test_what_was_taken_in_vain_is_let_go_and_taken_once(store: Store, tol
     def fail(_unit: Unit) -> None:
         raise LookupError
 
-    await several(store, due("a"), fail, due("b"))
-    assert sorted(key for news in told for key in taken(news)) == ["a", "b"]
-    assert len(store.hands.running()) == 2
+    await several(store, due("a"), due("b"), fail, due("c"))
+    assert sorted(key for news in told for key in taken(news)) == ["a", "b", "c"]
+    assert len(store.hands.running()) == 3
+    assert store.hands._lanes.total() == 3
 
 
 async def test_when_nothing_could_be_written_nothing_is_held(store: Store, told: list[News]) -> None:
@@ -151,7 +233,7 @@ async def test_when_nothing_could_be_written_nothing_is_held(store: Store, told:
 
 
 async def test_a_claim_whose_commit_was_not_heard_of_is_taken_again_by_its_own_worker(
-    store: Store, told: list[News], monkeypatch: pytest.MonkeyPatch
+    store: Store, clock: Clock, told: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def once(unit: Unit) -> None:
         if unit.until_due() is None:
@@ -170,9 +252,36 @@ async def test_a_claim_whose_commit_was_not_heard_of_is_taken_again_by_its_own_w
     await store.write(once)
     assert [(taken(news), news.due_in) for news in told] == [([], timedelta(0))]
     assert store.hands.running() == ()
+    clock.advance(LEASE - timedelta(seconds=1))
     await store.write(lambda unit: unit.claim_all())
     (again,) = told[1:]
     assert [(one.key, one.runs) for one in again.claimed] == [("a", 1)]
+    assert len(store.hands.running()) == 1
+    assert store.read_now(lambda unit: unit.until_due()) == LEASE, "others must not take it over right away"
+
+
+async def test_of_what_may_have_been_committed_in_vain_somebody_is_told_even_if_nobody_waits(
+    store: Store, told: list[News]
+) -> None:
+    """The answer to the commit of several is lost, and one of those who waited has gone."""
+    heard_of_both = asyncio.Event()
+    store.on_news(lambda _news: heard_of_both.set() if len(told) == 3 else None)
+    both: list[asyncio.Future[None]] = []
+    loop, commits = asyncio.get_running_loop(), count()
+
+    def fail(_connection: object) -> None:
+        if next(commits) == 1:
+            cancelled = threading.Event()
+            loop.call_soon_threadsafe(lambda: (both[1].cancel(), loop.call_soon(cancelled.set)))
+            cancelled.wait(10)
+            raise locked()
+
+    with at_each("commit", fail):
+        async with busy(store.write):
+            both += [asyncio.ensure_future(store.write(due(key))) for key in ("b", "a")]
+        async with asyncio.timeout(10):
+            await heard_of_both.wait()
+    assert sorted((taken(news), news.due_now) for news in told) == [([], 1), ([], 1), (["b"], 0)]
     assert len(store.hands.running()) == 1
 
 

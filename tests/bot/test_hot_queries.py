@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from bot.model import ENDED, Denied, Expired, State
 from bot.store import Store, Unit
+from bot.store.hands import Hands, Terms
 from tests.bot.builders import ALICE, BOB
 from tests.bot.stores import Clock, opened
 from tests.bot.test_store import MINUTE, begin, save
@@ -54,7 +55,14 @@ def store(database: str, clock: Clock) -> Iterator[Store]:
         yield store
 
 
+def take_at_once(unit: Unit) -> None:
+    unit.hands = Hands()
+    unit.hands.open(Terms("mine", MINUTE))
+    unit.schedule("check", "r1", "digicert", unit.now)
+
+
 HOT_CHANGES: dict[str, Callable[[Unit], object]] = {
+    "claiming what became due": take_at_once,
     "claiming what is due": lambda unit: unit.claim("mine", MINUTE, ["full"], [7]),
     "putting work away": lambda unit: unit.finish(1, "mine"),
     "work that has to wait": lambda unit: unit.put_back(1, "mine", unit.now, MINUTE),

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from bot.errors import StorageError
 from bot.store import Store, Unit, link
-from bot.store.hands import AT_ONCE_PER_LANE
+from bot.store.hands import AT_ONCE_PER_LANE, Terms
 from bot.store.link import GONE_AFTER, Link
 from bot.store.transaction import MESSAGES, WORK
 from tests import past_the_bot, postgres
@@ -182,7 +182,7 @@ async def test_others_are_told_only_of_what_is_left_to_them(
 
     heard: list[set[str] | None] = []
     for taken in ((), (WORK,), (MESSAGES,), (WORK, MESSAGES), ()):
-        store.hands.open(f"{worker.link.name}1234" if WORK in taken else "", LEASE)
+        store.hands.terms = Terms(f"{worker.link.name}1234", LEASE) if WORK in taken else None
         monkeypatch.setattr(store, "delivers", partial(bool, MESSAGES in taken))
         worker.heard_of = None
         store.write_now(both)
@@ -194,7 +194,7 @@ async def test_others_are_told_only_of_what_is_left_to_them(
 
 async def test_others_are_told_of_more_work_than_finds_room_here(new_worker: NewWorker, store: Store) -> None:
     worker = await new_worker()
-    store.hands.open(f"{worker.link.name}1234", LEASE)
+    store.hands.open(Terms(f"{worker.link.name}1234", LEASE))
 
     def several(unit: Unit, number: int) -> None:
         unit.schedule_all([("cancel", f"{number}-{each}", "digicert", unit.now) for each in range(number)])

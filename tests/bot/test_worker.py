@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from math import inf
@@ -13,9 +14,10 @@ import pytest
 
 from bot.agenda import Kind
 from bot.store import Store, Unit, hands
+from bot.store.hands import Claimed
 from bot.store.transaction import News, utc_now
 from bot.supervise import Supervisor
-from bot.worker import Deadlines, Held, Worker
+from bot.worker import Deadlines, Worker
 from tests.bot.stores import opened
 
 MINUTE = timedelta(minutes=1)
@@ -32,7 +34,8 @@ class Workshop:
         self._held: dict[str, int] = {}
         deadlines = Deadlines(MINUTE, MINUTE, MINUTE)
         nobody: Any = None
-        self.worker = Worker(store, nobody, nobody, deadlines, supervisor, utc_now, idle=NEVER)
+        name = "0000000a"
+        self.worker = Worker(store, nobody, nobody, deadlines, supervisor, utc_now, idle=NEVER, name=name)
         self.worker._actions[Kind.CHECK] = self._check
         store.on_news(self._tell)
 
@@ -41,11 +44,11 @@ class Workshop:
         if news.due_in is not None:
             self.worker.wake_in(news.due_in)
 
-    async def _check(self, held: Held) -> None:
-        self._ends[held.request_id] = asyncio.Event()
-        self._held[held.request_id] = held.claimed.id
-        self.begun.put_nowait(held.request_id)
-        await self._ends[held.request_id].wait()
+    async def _check(self, held: Claimed) -> None:
+        self._ends[held.key] = asyncio.Event()
+        self._held[held.key] = held.id
+        self.begun.put_nowait(held.key)
+        await self._ends[held.key].wait()
 
     async def begins(self) -> str:
         async with asyncio.timeout(10):
@@ -123,7 +126,9 @@ async def test_what_becomes_due_is_begun_without_a_look(
     await workshop.end("a")
 
 
-async def test_what_was_taken_when_the_worker_stopped_is_begun_when_it_runs_again(tmp_path: Path) -> None:
+async def test_what_was_taken_when_the_worker_stopped_is_begun_when_it_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"sqlite:///{tmp_path}/bot.db"
     with opened(url, None):
         pass
@@ -132,11 +137,19 @@ async def test_what_was_taken_when_the_worker_stopped_is_begun_when_it_runs_agai
     running = asyncio.ensure_future(workshop.worker.run())
     await workshop.looked()
 
-    def stop_and_save(unit: Unit) -> None:
-        unit.schedule("check", "a", "digicert", unit.now)
-        running.get_loop().call_soon_threadsafe(running.cancel)
+    claim, closed = Unit.claim_at_once, threading.Event()
 
-    await asyncio.gather(store.write(stop_and_save), running, return_exceptions=True)
+    def claim_and_stop(unit: Unit) -> None:
+        claim(unit)
+        running.get_loop().call_soon_threadsafe(running.cancel)
+        closed.wait(10)
+
+    running.add_done_callback(lambda _: closed.set())
+    monkeypatch.setattr(Unit, "claim_at_once", claim_and_stop)
+    due = store.write(lambda unit: unit.schedule("check", "a", "digicert", unit.now))
+    await asyncio.gather(due, running, return_exceptions=True)
+    monkeypatch.setattr(Unit, "claim_at_once", claim)
+    assert store.read_now(lambda unit: unit.holders()) == {"0000000a"}
     assert workshop.begun.empty()
     assert store.hands.running() == ()
     supervisor.keep_running("worker", workshop.worker.run)
@@ -144,3 +157,37 @@ async def test_what_was_taken_when_the_worker_stopped_is_begun_when_it_runs_agai
     await workshop.end("a")
     await supervisor.stop(0)
     store.close()
+
+
+async def test_work_of_a_kind_that_this_version_does_not_know_waits_and_holds_up_nothing(
+    workshop: Workshop,
+) -> None:
+    store = workshop.store
+    await store.write(lambda unit: unit.schedule("astonish", "a", "digicert", unit.now))
+    await store.write(lambda unit: unit.schedule("check", "b", "digicert", unit.now))
+    assert await workshop.begins() == "b"
+    await workshop.end("b")
+    async with asyncio.timeout(10):
+        while store.hands.running():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)  # it tells nobody
+    wait = store.read_now(lambda unit: unit.until_due())
+    assert wait is not None
+    assert timedelta(0) < wait < MINUTE
+
+
+async def test_whoever_has_no_hand_free_does_not_look_until_there_is_one(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands, "AT_ONCE", 1)
+    await workshop.store.write(
+        lambda unit: unit.schedule_all([("check", each, "digicert", unit.now) for each in "ab"])
+    )
+    assert await workshop.begins() == "a"
+    for _ in range(2):
+        await workshop.looked()
+        await workshop.store.read(lambda _unit: None)
+        assert workshop.worker._look_at == inf
+        workshop.worker.wake()
+    await workshop.end("a")
+    assert await workshop.begins() == "b"
+    await workshop.end("b")

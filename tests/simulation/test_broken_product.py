@@ -16,8 +16,9 @@ from bot import agenda, model, rules
 from bot.model import Command, Event, FollowedUp, RecordAnswer, Request, State
 from bot.outbox import Outbox
 from bot.store import Unit
+from bot.store.hands import Claimed
 from bot.store.messages import OwedMessage
-from bot.worker import Held, Worker
+from bot.worker import Worker
 from bot.workflow import Click, Workflow
 from providers import fence
 from providers.contract import Outcome, Result
@@ -82,8 +83,8 @@ def not_yet_means_no_effect() -> Any:
 def sends_again_after_a_crash() -> Any:
     cancel = Worker._cancel
 
-    async def again(self: Worker, held: Held) -> timedelta | None:
-        request, reference = await self._workflow.load(held.request_id)
+    async def again(self: Worker, held: Claimed) -> timedelta | None:
+        request, reference = await self._workflow.load(held.key)
         if request.state is not State.EXECUTING or request.permit is None or reference is None:
             return await cancel(self, held)
         outcome = await self._send(request, reference, request.permit, self._elapsed())
