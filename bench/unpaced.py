@@ -7,6 +7,7 @@ A throughput measured through those limits would be the limits. The floors are n
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 
@@ -43,4 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # as `python -m bot` does
     main()

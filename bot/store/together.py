@@ -27,9 +27,10 @@ LONG_ENOUGH = 0.012
 other processes for their turn, of which Postgres lets them wait 0.4 s."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Piece(Generic[T]):
-    """Something to be done in a transaction, and what came of it."""
+    """Something to be done in a transaction, and what came of it. Its repr tells nothing: asyncio writes it to
+    the log when a callback takes long."""
 
     work: Callable[[Unit], T]
     units: list[Unit] = field(default_factory=list)
@@ -48,7 +49,7 @@ class Piece(Generic[T]):
         return self._result[0]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class _Wish:
     """A piece, and who waits for it."""
 

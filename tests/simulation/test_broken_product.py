@@ -18,6 +18,7 @@ from bot.outbox import Outbox
 from bot.store import Unit
 from bot.store.hands import Claimed
 from bot.store.messages import OwedMessage
+from bot.store.transaction import News
 from bot.worker import Worker
 from bot.workflow import Click, Workflow
 from providers import fence
@@ -144,8 +145,13 @@ def forgets_what_was_under_way() -> Any:
 
 
 def work_that_nobody_hears_of() -> Any:
-    """What was saved wakes nobody."""
-    return patch.object(Unit, "news", None)
+    """What was saved wakes nobody, so it waits until somebody looks because of something else."""
+
+    def only_claims(unit: Unit) -> News | None:
+        claimed = tuple(unit.claimed)
+        return News(None, 0, claimed, frozenset(), frozenset()) if claimed else None
+
+    return patch.object(Unit, "news", property(only_claims))
 
 
 def unknown_is_told_as_failed() -> Any:
