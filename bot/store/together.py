@@ -29,8 +29,8 @@ other processes for their turn, of which Postgres lets them wait 0.4 s."""
 
 @dataclass(eq=False, repr=False, slots=True)
 class Piece(Generic[T]):
-    """Something to be done in a transaction, and what came of it. Its repr tells nothing: asyncio writes it to
-    the log when a callback takes long."""
+    """Something to be done in a transaction, and what came of it. Its repr tells nothing: asyncio writes that
+    to the log when a callback fails."""
 
     work: Callable[[Unit], T]
     units: list[Unit] = field(default_factory=list)
