@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    Connection,
     Executable,
     bindparam,
     delete,
@@ -41,7 +40,6 @@ from bot.rules import evolve, replay
 from bot.store import numbers
 from bot.store.chain import Head
 from bot.store.codec import dump_request, load_request
-from bot.store.hands import NOBODYS, Hands
 from bot.store.messages import OwedMessages
 from bot.store.numbers import Numbers, Told
 from bot.store.past import History
@@ -54,7 +52,6 @@ from bot.store.tables import (
     RequestRow,
     VoteRow,
 )
-from bot.store.transaction import utc_now
 from bot.store.work import DueWork
 
 _ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
@@ -117,14 +114,9 @@ class RequestUnit(History, DueWork, OwedMessages):
     """What a transaction does about requests and their history; `Unit` in `bot/store/several.py` is all of
     it."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        clock: Callable[[], datetime] = utc_now,
-        hands: Hands = NOBODYS,
-    ) -> None:
-        super().__init__(connection, clock, hands)
-        self.pauses = Pauses(connection, clock)
+    @cached_property
+    def pauses(self) -> Pauses:
+        return Pauses(self._connection, self._clock)
 
     # --- requests ---------------------------------------------------------------------------------
 
