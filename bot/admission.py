@@ -85,7 +85,7 @@ class Admission:
             raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
         if not self._requesters:
             return
-        verdict = self._directory.known(by, self._requesters)
+        verdict = self._directory.known(by, self._requesters, of="requesters")
         if verdict.answer is Eligibility.CANNOT_TELL:
             raise Refused("cannot_verify", "It could not be confirmed that you may ask. Try again.")
         if verdict.answer is Eligibility.NOT_ELIGIBLE:

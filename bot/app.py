@@ -327,7 +327,8 @@ class Bot:
     # --- is it well -------------------------------------------------------------------------------
 
     async def _is_started(self) -> str:
-        failing = ", ".join([*self._supervisor.failing, *self._ties.failing])
+        failures = self._supervisor.failing | self._ties.failing
+        failing = ", ".join(f"{name} ({why})" for name, why in failures.items())
         return self._starting or self._broken or (f"failing: {failing}" if failing else "")
 
     async def _is_being_verified(self, workflow: Workflow) -> str:

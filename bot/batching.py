@@ -53,7 +53,7 @@ from bot.model import (
     reference_key,
 )
 from bot.store import Unit
-from bot.workflow import Click, same_card
+from bot.workflow import Click, must_be_its_card, same_card
 
 SOON = timedelta(seconds=1)
 
@@ -187,6 +187,7 @@ class Batches(BatchViews):
 
         def look(unit: Unit) -> View:
             batch, lines = self._load(unit, click.request_id)
+            must_be_its_card(unit, batch, click)
             batches.question(lines, by, "", self._judged(by), (), unit.now)
             return batch, lines
 
@@ -222,6 +223,7 @@ class Batches(BatchViews):
 
         def look(unit: Unit) -> View:
             batch, lines = self._load(unit, click.request_id)
+            must_be_its_card(unit, batch, click)
             batches.deny(lines, by, "", self._judged(by), unit.now)
             return batch, lines
 

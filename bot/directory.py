@@ -45,9 +45,12 @@ class Directory:
         self._profiles: dict[str, _Known[Profile | None]] = {}
         self._groups: dict[str, _Known[frozenset[str]]] = {}
 
-    def known(self, person: Person, *lists: Iterable[str], max_age: float = FRESH) -> Verdict:
-        """Whether `person` is on each of `lists` and a full member, as far as is known by now."""
-        memberships = [self._membership(person, names, max_age) for names in lists]
+    def known(
+        self, person: Person, *lists: Iterable[str], max_age: float = FRESH, of: str = "approvers"
+    ) -> Verdict:
+        """Whether `person` is on each of `lists` and a full member, as far as is known by now. `of`: whom
+        they list, for the reason."""
+        memberships = [self._membership(person, names, max_age, of) for names in lists]
         for verdict in (*memberships, self._standing(person, max_age)):
             if verdict.answer is Eligibility.NOT_ELIGIBLE:
                 return verdict
@@ -127,7 +130,7 @@ class Directory:
                 people |= known.value
         await self._learn(people, (), 0.0)
 
-    def _membership(self, person: Person, names: Iterable[str], max_age: float) -> Verdict:
+    def _membership(self, person: Person, names: Iterable[str], max_age: float, of: str) -> Verdict:
         names = tuple(names)
         if person.user in names:
             return Verdict(person, Eligibility.ELIGIBLE, "on the list by name")
@@ -140,7 +143,7 @@ class Directory:
                 return Verdict(person, Eligibility.ELIGIBLE, _how(group))
         if unread:
             return Verdict(person, Eligibility.CANNOT_TELL, f"{_source(unread)} could not be read")
-        return Verdict(person, Eligibility.NOT_ELIGIBLE, "not on the list of approvers")
+        return Verdict(person, Eligibility.NOT_ELIGIBLE, f"not on the list of {of}")
 
     def _standing(self, person: Person, max_age: float) -> Verdict:
         if person.team != self._team:

@@ -68,7 +68,7 @@ def foresee(
     return Foresight(
         account,
         requester,
-        directory.known(requester, requesters) if requesters else anybody,
+        directory.known(requester, requesters, of="requesters") if requesters else anybody,
         judged(account.approvers),
         directory.everybody(account.approvers)[1],
         judged(called) if called else (),
@@ -81,9 +81,7 @@ def foresee(
 def in_words(found: Foresight, style: Style) -> list[str]:
     """A line each; the last one is the answer."""
     account, who = found.account, style.person(found.requester.user)
-    where = style.text(
-        f"{account.facts.label}, account {account.name}" if account.name else account.facts.label
-    )
+    where = f"{account.facts.label}, account {account.name}" if account.name else account.facts.label
     lines = [
         f"A request of {who} to cancel at {style.text(where)}, if it were made now:",
         f"Asking: {_ANSWERS[found.may_ask.answer]}, {found.may_ask.why}.",

@@ -393,7 +393,7 @@ def _may_still_decide(request: Request, by: Person, now: datetime) -> None:
 
 def _must_be_approver(verdict: Verdict, *, needs_certainty: bool) -> None:
     if verdict.answer is Eligibility.NOT_ELIGIBLE:
-        raise Refused("not_approver", f"You cannot decide on this request: {verdict.why}.")
+        raise Refused("not_approver", f"You cannot decide on this request: you are {verdict.why}.")
     if needs_certainty and verdict.answer is Eligibility.CANNOT_TELL:
         raise Refused(
             "cannot_verify", f"It could not be confirmed that you may decide ({verdict.why}). Try again."

@@ -68,8 +68,6 @@ class Settings:
     port: int
     log_level: str
     log_format: LogFormat
-    providers: Mapping[str, Mapping[str, str]] = field(repr=False)
-    """Values of the settings of providers that are set up in the environment, by provider name."""
     accounts: tuple[AccountSettings, ...] = field(repr=False)
     """Every account that can be cancelled at, from the environment and from `ACCOUNTS_FILE`."""
     provider_secrets: tuple[SecretStr, ...] = ()
@@ -112,7 +110,6 @@ class Settings:
             port=read.whole("PORT", 1, 65535),
             log_level=read.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
             log_format=cast("LogFormat", read.choice("LOG_FORMAT", ("auto", "console", "json"))),
-            providers=providers,
             accounts=(*(AccountSettings(name, "", values) for name, values in providers.items()), *named),
             provider_secrets=tuple(read.provider_secrets),
             other_secrets=tuple(read.other_secrets),

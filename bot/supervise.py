@@ -55,7 +55,7 @@ class Supervisor:
             started = asyncio.get_running_loop().time()
             await self._run(name, loop)
             lived = asyncio.get_running_loop().time() - started
-            pause = FIRST_PAUSE if lived > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+            pause = FIRST_PAUSE if lived > STEADY else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
     async def _run(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:

@@ -290,7 +290,7 @@ class Worker:
         asked_at = self._elapsed()
         if asked_at > began + self._deadlines.call.total_seconds() + JUST_NOW:
             return agenda.next_look(held.runs, None)  # the machine was suspended, and all of this is old
-        permit = await self._workflow.take_permit(request.id, command, epoch)
+        permit = await self._workflow.take_permit(request.id, command)
         if permit is None:
             after, _ = await self._workflow.load(request.id)
             return agenda.next_look(held.runs + 2, None) if after.state is State.APPROVED else None

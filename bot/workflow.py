@@ -248,13 +248,7 @@ class Workflow:
 
     async def may_deny(self, click: Click, by: Person) -> Request:
         """The request, if `by` could deny it now. Changes nothing; raises `Refused` if not."""
-
-        def look(unit: Unit) -> Request:
-            request = self._present(unit, click.request_id)
-            decide(request, Deny(by, "", self.verdict(request, by)), unit.now)
-            return request
-
-        return await self._store.read(look)
+        return await self._could(click, lambda request: Deny(by, "", self.verdict(request, by)))
 
     async def deny(self, request_id: str, by: Person, reason: str) -> Request:
         """End the request with a reason. One eligible person is enough."""
@@ -267,13 +261,7 @@ class Workflow:
 
     async def may_question(self, click: Click, by: Person) -> Request:
         """The request, if `by` could ask something about it now. Changes nothing; raises `Refused` if not."""
-
-        def look(unit: Unit) -> Request:
-            request = self._present(unit, click.request_id)
-            decide(request, Question(by, "", self.verdict(request, by)), unit.now)
-            return request
-
-        return await self._store.read(look)
+        return await self._could(click, lambda request: Question(by, "", self.verdict(request, by)))
 
     async def question(self, request_id: str, by: Person, question: str) -> Request:
         """Ask the requester something, in the thread of the card. Decides nothing."""
@@ -291,14 +279,11 @@ class Workflow:
     async def may_close(self, click: Click, by: Person) -> Request:
         """The request, if `by` could say now what they found. Changes nothing; raises `Refused` if not."""
 
-        def look(unit: Unit) -> Request:
-            request = self._present(unit, click.request_id)
-            shown = closing_digest(request)
-            verdict = self.verdict(request, by)
-            decide(request, ProposeClosing(by, Finding.CANNOT_BE_FOUND_OUT, "", shown, verdict), unit.now)
-            return request
+        def command(request: Request) -> Command:
+            found, shown = Finding.CANNOT_BE_FOUND_OUT, closing_digest(request)
+            return ProposeClosing(by, found, "", shown, self.verdict(request, by))
 
-        return await self._store.read(look)
+        return await self._could(click, command)
 
     async def propose_closing(
         self, request_id: str, by: Person, finding: Finding, evidence: str, digest: str
@@ -431,7 +416,7 @@ class Workflow:
     # --- what the worker does ---------------------------------------------------------------------
 
     async def load(self, request_id: str) -> tuple[Request, str | None]:
-        """A request and its exact reference, which is gone once the request has ended."""
+        """A request and its exact reference, which is gone once nothing is looked up any more."""
 
         def read(unit: Unit) -> tuple[Request, str | None]:
             return self._present(unit, request_id), unit.reference(request_id)
@@ -457,7 +442,7 @@ class Workflow:
 
         return await self._store.write(apply)
 
-    async def take_permit(self, request_id: str, command: TakePermit, epoch: str) -> Permit | None:
+    async def take_permit(self, request_id: str, command: TakePermit) -> Permit | None:
         """The right to send one cancel, durable, or None when something stands in its way.
 
         Raises `ChainBroken` when the stored request is not what its history adds up to.
@@ -472,7 +457,7 @@ class Workflow:
             judged = replace(command, doubt=command.doubt or unverified or paused)
             after = self._save(unit, request, decide(request, judged, unit.now))
             mine = after.permit if after.state is State.EXECUTING else None
-            return (mine if mine is not None and mine.epoch == epoch else None), verified
+            return (mine if mine is not None and mine.epoch == command.epoch else None), verified
 
         permit, verified = await self._store.write(take)
         if not unverified:
@@ -503,6 +488,18 @@ class Workflow:
         await self._store.write(warn)
 
     # --- load, decide, save, announce -------------------------------------------------------------
+
+    async def _could(self, click: Click, command: Callable[[Request], Command]) -> Request:
+        """The request, if that could be done now from the clicked card. Changes nothing; raises `Refused`
+        if not."""
+
+        def look(unit: Unit) -> Request:
+            request = self._present(unit, click.request_id)
+            must_be_its_card(unit, request, click)
+            decide(request, command(request), unit.now)
+            return request
+
+        return await self._store.read(look)
 
     async def _decide(
         self,
@@ -594,18 +591,24 @@ def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
 
 
 def same_card(unit: Unit, request: Request | Batch, click: Click) -> None:
-    """A click counts only on the card itself, where it was posted."""
+    """`must_be_its_card`, and from now on its place is known."""
+    if must_be_its_card(unit, request, click):
+        unit.set_card(request.id, click.channel, click.ts)
+
+
+def must_be_its_card(unit: Unit, request: Request | Batch, click: Click) -> bool:
+    """A click counts only on the card itself, where it was posted: raises `Refused` for any other. Returns
+    whether that place was not written down yet."""
     if isinstance(request, Request) and request.batch and request.state not in LEFT_TO_PEOPLE:
         raise Refused("not_the_card", "This order is decided on together with others, on their common card.")
     card = unit.card(request.id)
     if click.at_home:
-        return  # nobody else sees it, and Slack vouches for whose it is
+        return False  # nobody else sees it, and Slack vouches for whose it is
     if card is None and click.ours and click.channel == request.channel:
-        # Posted, and the process died before its place was written down. Slack vouches for it.
-        unit.set_card(request.id, click.channel, click.ts)
-        return
+        return True  # posted, and the process died before it could write that down; Slack vouches for it
     if card is None or (card.channel, card.ts) != (click.channel, click.ts):
         raise Refused("not_the_card", "This is not the current card of the request. Use the newest one.")
+    return False
 
 
 def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:

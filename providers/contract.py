@@ -1,7 +1,8 @@
 """What the bot knows about a provider: facts, four calls, and the words for what came of them.
 
-`bot/` imports this module and `providers.ADAPTERS`, and nothing else from here. An adapter never
-imports from `bot/` and never from another adapter.
+Besides this module `bot/` imports only `providers.ADAPTERS`, the fence and the limits of a call; and
+`bot/on_call.py`, which asks a source of its own, the HTTP door. An adapter never imports from `bot/` and
+never from another adapter.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class Attempt:
     before: OrderState
     """The order as it was looked up just before the cancel was sent."""
     age: timedelta
-    """Time since the cancel was sent."""
+    """How long it is certain that nobody has been waiting for the answer to the cancel; never more than the
+    time since it was sent."""
     accepted: bool
     """True when the provider had accepted it; False when its outcome is unknown."""
 

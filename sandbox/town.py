@@ -24,7 +24,7 @@ class Town:
     """Everything around the bot. Use it as an asynchronous context."""
 
     def __init__(self, slack_port: int = 0) -> None:
-        self.workspace = Workspace.example()
+        self.workspace = Workspace()
         self.vendors: dict[str, Vendor[Any]] = {vendor.name: vendor() for vendor in VENDORS}
         self._server = SlackServer(self.workspace, Backstage(self.vendors, self.workspace.wire).routes())
         self._slack_port = slack_port

@@ -149,6 +149,17 @@ async def test_a_click_on_a_card_that_shows_something_else_does_not_count(world:
     assert "0 of 2 approvals" in world.card(card).readable
 
 
+@over_http
+@pytest.mark.parametrize("button", ["Approve cancellation", "Deny", "Ask a question"])
+async def test_a_copy_of_the_card_decides_nothing(world: World, button: str) -> None:
+    card = await asked(world, "\n".join(new_orders(world, 2)))
+    elsewhere, bot = world.workspace.channel("C0ORDERS"), world.workspace.bot_user
+    copy = world.workspace.post(elsewhere, bot, card.text, blocks=world.card(card).blocks, by_app=True)
+    await world.person("bob").click(copy, button)
+    await world.said("bob", "not the current card")
+    assert "0 of 2 approvals" in world.card(card).readable
+
+
 @over_a_socket
 async def test_one_denial_ends_all_of_them(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 3)))

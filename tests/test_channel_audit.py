@@ -10,6 +10,7 @@ import pytest
 
 from bot import cli
 from sandbox.slack.model import Message
+from tests.bot.stores import on_commit
 from tests.conftest import World
 from tests.past_the_bot import change, copied
 
@@ -91,7 +92,7 @@ async def settled(world: World) -> None:
     """Everything that is owed was delivered, and that is written down."""
     assert world.bot
     store, committed = world.bot._store, asyncio.Event()
-    store.on_commit(committed.set)
+    on_commit(store, committed.set)
     async with asyncio.timeout(10):
         while await store.read(lambda unit: unit.owed()):
             await committed.wait()

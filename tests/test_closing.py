@@ -195,7 +195,8 @@ async def test_two_confirmations_in_the_same_instant_are_one(world: World, shown
     assert kinds.count("closed") == 1
 
 
-async def test_a_copy_of_the_card_confirms_nothing(world: World) -> None:
+@pytest.mark.parametrize("button", ["Confirm", "I found something else"])
+async def test_a_copy_of_the_card_closes_nothing(world: World, button: str) -> None:
     card = await stuck(world)
     asked = await found(world, "bob", card, CANCELLED)
     copy = world.workspace.post(
@@ -205,7 +206,7 @@ async def test_a_copy_of_the_card_confirms_nothing(world: World) -> None:
         blocks=asked.blocks,
         by_app=True,
     )
-    await world.person("carol").click(copy, "Confirm")
+    await world.person("carol").click(copy, button)
     await world.said("carol", "not the current card")
     assert "Now: needs a person" in world.card(card).readable
 

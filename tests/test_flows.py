@@ -143,7 +143,8 @@ async def test_a_click_on_a_decided_card_gets_an_honest_answer(world: World) -> 
     await world.said("bob", "has been decided")
 
 
-async def test_a_card_forwarded_to_another_channel_cannot_be_clicked(world: World) -> None:
+@pytest.mark.parametrize("button", ["Approve", "Deny", "Ask a question"])
+async def test_a_card_forwarded_to_another_channel_cannot_be_clicked(world: World, button: str) -> None:
     reference = world.vendor("digicert").samples["cancellable"]
     card = await world.asked("alice", "digicert", reference)
     copy = world.workspace.post(
@@ -153,7 +154,7 @@ async def test_a_card_forwarded_to_another_channel_cannot_be_clicked(world: Worl
         blocks=world.card(card).blocks,
         by_app=True,
     )
-    await world.person("bob").click(copy, "Approve")
+    await world.person("bob").click(copy, button)
     await world.said("bob", "not the current card")
     assert "nobody" in world.card(card).readable
 
@@ -396,7 +397,7 @@ async def test_the_verbs_answer(world: World) -> None:
         ("help", "digicert"),
         ("mine", reference),
         ("pending", reference),
-        ("history", ""),
+        ("history", "requests that ended"),
         (f"status {request_id}", reference),
         ("status nonsense", "no request"),
         ("status", "which one?"),

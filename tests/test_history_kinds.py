@@ -34,7 +34,7 @@ async def test_everything_that_happens_is_in_the_history_with_its_reason(world: 
         ("approve", "own_request"),
         ("approve", "not_approver"),
     ]
-    assert refused[1]["why"] == "You cannot decide on this request: not on the list of approvers."
+    assert refused[1]["why"] == "You cannot decide on this request: you are not on the list of approvers."
     assert all(one["why"] for one in events(world, "approved"))
     (permit,) = events(world, "permitted")
     assert [(one["answer"], bool(one["why"])) for one in permit["judged"]] == [("eligible", True)] * 2

@@ -57,6 +57,8 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "SECURITY.md",
     "docs/how-it-works.md",
+    "docs/deploy.md",
+    "docs/reliability.md",
     "docs/operations.md",
     "docs/audit.md",
     "docs/performance.md",
@@ -281,8 +283,8 @@ def test_the_verbs_are_those_that_slack_understands() -> None:
 
 @each_document
 def test_every_make_target_named_exists(document: str) -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    called = [found[1] for line in code_in(document) if (found := re.match(r"make((?: [a-z]+)*)", line))]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    called = [found[1] for line in code_in(document) if (found := re.match(r"make((?: [a-z-]+)*)", line))]
     named = {target for line in called for target in line.split()}
     assert named <= set(targets)
 
@@ -313,10 +315,11 @@ def anchors(file: Path) -> set[str]:
 @each_document
 def test_every_file_named_exists(document: str) -> None:
     named = re.findall(r"`((?:bot|providers|sandbox|tests|docs)/[\w/]+\.(?:py|md))`", text_of(document))
+    number = 1 + len(list((ROOT / "bot/migrations/versions").glob("[0-9]*.py")))
     to_be_written = {
         "providers/northwind.py",
         "sandbox/vendors/northwind.py",
         "tests/providers/test_northwind.py",
-        "bot/migrations/versions/0002_what_changes.py",
+        f"bot/migrations/versions/{number:04}_what_changes.py",
     }
     assert [path for path in named if path not in to_be_written and not (ROOT / path).is_file()] == []

@@ -40,7 +40,7 @@ async def test_somebody_learns_that_too_few_could_and_who_it_is(quiet_world: Wor
     told = await answer(world, "bob", "simulate digicert", "if it were made now")
     assert told.endswith("It could not be approved: 2 are needed, and 1 could.")
     told = await answer(world, "dan", "simulate digicert", "would be refused")
-    assert "Asking: no, not on the list" in told
+    assert "Asking: no, not on the list of requesters." in told
 
 
 async def test_a_pause_is_told(world: World) -> None:

@@ -267,7 +267,7 @@ def _approve(request: Request, facts: Facts) -> Block:
 
 def _deny(request: Request, facts: Facts) -> Block:
     """No dialog of its own: it opens a form that repeats the order and asks why."""
-    return _button(ids.DENY, "Deny", f"{request.id}:{digest(request)}", request, facts)
+    return _button(ids.DENY, "Deny", request.id, request, facts)
 
 
 def _withdraw(request: Request, facts: Facts) -> Block:
@@ -290,9 +290,10 @@ def _to_close(request: Request, facts: Facts) -> list[Block]:
 
 
 def _repeat_finding(request: Request, closing: Closing, facts: Facts) -> str:
-    """Order, who, what, and of the evidence as much as a dialog has room for; the card has all of it."""
+    """Order, what, and of the evidence as much as a dialog has room for. The card has all of it, and names
+    who found it, as plain text cannot."""
     order = the_order_plain(request, facts, 220)
-    said = f"{order}. {closing.by.user} found: {FINDINGS[closing.finding]}."
+    said = f"{order}. Somebody else found: {FINDINGS[closing.finding]}."
     room = CONFIRM_MAX - len(said) - 1
     return f"{said} {plain(closing.evidence, room)}" if room > 10 else said
 

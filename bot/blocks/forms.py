@@ -25,7 +25,7 @@ from bot.blocks.text import (
     when,
 )
 from bot.blocks.words import DENIALS, FINDINGS, found, label, order_facts, the_order
-from bot.model import Finding, Request, closing_digest, digest
+from bot.model import Finding, Request, closing_digest
 from providers.contract import Facts
 
 REASON_MAX = 500
@@ -242,7 +242,7 @@ def deny_form(request: Request, facts: Facts) -> Block:
     return {
         "type": "modal",
         "callback_id": ids.DENY_FORM,
-        "private_metadata": json.dumps({"button": f"{request.id}:{digest(request)}"}),
+        "private_metadata": json.dumps({"button": request.id}),
         "title": plain_text("Deny a cancellation"),
         "submit": plain_text("Deny"),
         "close": plain_text("Go back"),
@@ -256,14 +256,14 @@ def deny_form(request: Request, facts: Facts) -> Block:
     }
 
 
-def read_deny_form(view: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Request ID, digest of the card, reason. Never raises: what is malformed is empty, and so is a reason
-    that was neither chosen nor written."""
-    request_id, card = read_button(_metadata(view).get("button")) or ("", "")
+def read_deny_form(view: Mapping[str, Any]) -> tuple[str, str]:
+    """Request ID and reason. Never raises: what is malformed is empty, and so is a reason that was neither
+    chosen nor written."""
+    request_id, _ = read_button(_metadata(view).get("button")) or ("", "")
     chosen = _mapping(_field(view, ids.DENIAL_BLOCK, ids.DENIAL).get("selected_option")).get("value")
     name = DENIALS.get(chosen, "") if isinstance(chosen, str) and chosen != OTHER else ""
     written = _text(_field(view, ids.REASON_BLOCK, ids.REASON).get("value"))
-    return request_id, card, ": ".join(filter(None, [name, written]))
+    return request_id, ": ".join(filter(None, [name, written]))
 
 
 def denial_inputs() -> list[Block]:

@@ -41,7 +41,6 @@ from providers.contract import Facts
 
 COMMAND = "/cancel-order"
 TEXT_MAX = 3900
-LISTED_AT_MOST = 15
 
 VERBS = {
     "help": "this page",
@@ -192,10 +191,8 @@ def list_text(
     lines that come first, about requests for several orders at once."""
     if not requests and not several:
         return f"*{literal(title)}*\nNone."
-    lines = [_line(request, facts_by_name.get(request.provider)) for request in requests[:LISTED_AT_MOST]]
-    left = len(requests) - len(lines)
-    rest = [f"{left} more are not shown."] if left else []
-    rest += [f"There are more: {code(f'{COMMAND} {more}')}."] if more else []
+    lines = [_line(request, facts_by_name.get(request.provider)) for request in requests]
+    rest = [f"There are more: {code(f'{COMMAND} {more}')}."] if more else []
     return _whole_lines([f"*{literal(title)}*", *several, *lines, *rest])
 
 

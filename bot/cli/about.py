@@ -34,14 +34,16 @@ def _providers(_given: argparse.Namespace) -> int:
         say(f"  {facts.reference_label}: {facts.reference_form}")
         say(f"  Cancelling: {facts.consequence}")
         say(f"  Limits: {facts.limits}")
-        say(f"  Settings: {', '.join(map(_setting, facts.settings))}")
+        say("  Settings:")
+        for setting in facts.settings:
+            say(f"    {_setting(setting)}")
+        say(f"  Documentation: {facts.docs}")
     return OK
 
 
 def _setting(setting: Setting) -> str:
-    if setting.default is None:
-        return setting.name
-    return f"{setting.name} (optional)"
+    optional = "" if setting.default is None else f" (optional, {setting.default})"
+    return f"{setting.name}{optional}: {setting.help.rstrip('.')}"
 
 
 def _manifest(given: argparse.Namespace) -> int:

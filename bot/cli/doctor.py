@@ -89,8 +89,10 @@ def _database() -> Finding:
             url = database()
             if schema.is_empty(url):
                 return Finding(what, "is empty; the first start sets it up")
-            if problem := schema.problem(url) or schema.damage(url):
-                return Finding(what, problem, "Nothing is executed before that.")
+            if problem := schema.problem(url):
+                return Finding(what, problem, "The bot does not start before that.")
+            if problem := schema.damage(url):
+                return Finding(what, problem, "The bot does not start on it. Restore a backup.")
             store = Store(url)
             try:
                 store.write_now(lambda _unit: None)  # opens it as the bot does, which insists on durability

@@ -96,7 +96,7 @@ def _register_decisions(app: AsyncApp, workflow: Workflow, slack: Slack) -> None
 def _register_forms(app: AsyncApp, workflow: Workflow) -> None:
     @app.view(ids.BATCH_DENY_FORM)
     async def denied(ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
-        batch_id, _, reason = forms.read_deny_form(view)
+        batch_id, reason = forms.read_deny_form(view)
         if not reason:
             await _told(ack, CountersignError(SAY_WHY), ids.REASON_BLOCK)
             return

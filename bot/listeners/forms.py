@@ -102,7 +102,7 @@ def _rebuilt(workflow: Workflow, form: forms.RequestForm, note: str = "", seen: 
 
 
 async def _deny(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:
-    request_id, _, reason = forms.read_deny_form(view)
+    request_id, reason = forms.read_deny_form(view)
     if not reason:
         return {ids.REASON_BLOCK: SAY_WHY}
     result = await attempt("denial form", workflow.deny(request_id, who_acted(body), reason))

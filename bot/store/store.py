@@ -53,7 +53,6 @@ class Store:
         self._is_untidy = False
         self._is_refused = False
         """The last transaction that should have been written could not be."""
-        self._after_commit: list[Callable[[], None]] = []
         self._after_news: list[Callable[[News], None]] = []
 
     @property
@@ -61,13 +60,9 @@ class Store:
         """Whether other processes may be at work on the same database."""
         return self._database.is_shared
 
-    def on_commit(self, wake: Callable[[], None]) -> None:
-        """Call `wake` in the event loop after each transaction that was written."""
-        self._after_commit.append(wake)
-
     def on_news(self, tell: Callable[[News], None]) -> None:
-        """The same, but only where work became due or a message is owed, and with what that is: most
-        transactions only note that something is done. It is told whether or not anybody waits for the
+        """Call `tell` in the event loop after each transaction that made work due or owes a message, with
+        what that is: most only note that something is done. It is told whether or not anybody waits for the
         transaction still, and in nobody's context."""
         self._after_news.append(tell)
 
@@ -89,8 +84,6 @@ class Store:
         self._is_refused = False
         for request_id, event in piece.units[-1].saved:
             _log(request_id, event)
-        for wake in self._after_commit:
-            wake()
         return result
 
     async def read(self, work: Callable[[Unit], T]) -> T:

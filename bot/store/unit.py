@@ -215,7 +215,7 @@ class RequestUnit(History, DueWork, OwedMessages):
         return saved
 
     def reference(self, request_id: str) -> str | None:
-        """The exact reference; None when the request has ended and it was wiped."""
+        """The exact reference; None when it was wiped, as nothing is looked up any more."""
         return self._ask(_REFERENCE, request=request_id).scalar()
 
     def references_at(self, providers: Sequence[str]) -> list[str]:

@@ -234,13 +234,10 @@ def said(workspace: Workspace, message: Message) -> Json:
     """A person's message, as a mention of the bot or as a message to it."""
     channel = workspace.channels[message.channel]
     fields = message_json(workspace, message) | {"channel": channel.id, "team": workspace.team_id}
+    del fields["type"]
     if channel.dm_with:
-        return _event(workspace, **_kind(fields, "message"), channel_type="im")
-    return _event(workspace, **_kind(fields, "app_mention"))
-
-
-def _kind(fields: Json, kind: str) -> Json:
-    return {k: v for k, v in fields.items() if k != "type"} | {"kind": kind}
+        return _event(workspace, "message", **fields, channel_type="im")
+    return _event(workspace, "app_mention", **fields)
 
 
 def group_changed(workspace: Workspace, group: Group, added: list[str], removed: list[str]) -> Json:

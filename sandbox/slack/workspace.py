@@ -69,12 +69,6 @@ class Workspace:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._last_ts = 0
 
-    @classmethod
-    def example(
-        cls, manifest: Json | Path | str = MANIFEST, clock: Callable[[], float] = time.time
-    ) -> Workspace:
-        return cls(manifest, clock)
-
     # Looking around
 
     def person(self, who: str) -> Person:

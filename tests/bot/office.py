@@ -21,7 +21,7 @@ from sandbox.slack.model import Message
 from sandbox.slack.server import SlackServer
 from sandbox.slack.workspace import Workspace
 from tests.bot.builders import an_order, some_facts
-from tests.bot.stores import Clock, opened
+from tests.bot.stores import Clock, on_commit, opened
 from tests.conftest import NoPace
 from tests.gateway import Gateway, gateway_to
 
@@ -44,7 +44,7 @@ class Office:
         self.slack = slack
         self._gateway = gateway
         self._committed = asyncio.Event()
-        store.on_commit(self._committed.set)
+        on_commit(store, self._committed.set)
         self.outbox = self.new_outbox()
 
     def new_outbox(self, pace: Pace | None = None) -> Outbox:
@@ -191,7 +191,7 @@ def owe(unit: Unit, messages: Sequence[announce.Owed]) -> None:
 async def open_office(folder: Path, with_gateway: bool = False) -> AsyncIterator[Office]:
     """With a gateway, Slack's answers can be changed on their way: `office.gateway`."""
     clock = Clock()
-    workspace = Workspace.example(clock=lambda: clock().timestamp())
+    workspace = Workspace(clock=lambda: clock().timestamp())
     server = SlackServer(workspace)
     await server.start()
     async with AsyncExitStack() as opened_here:

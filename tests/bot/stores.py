@@ -10,11 +10,26 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
-from bot.store import Store, schema
+from bot.store import Store, Unit, schema
 from bot.store.database import is_sqlite
 from bot.store.sqlite import path_of
 from tests.bot.builders import NOW
+
+T = TypeVar("T")
+
+
+def on_commit(store: Store, wake: Callable[[], None]) -> None:
+    """From now on `wake` is called after each transaction that was written."""
+    write = store.write
+
+    async def and_wake(work: Callable[[Unit], T]) -> T:
+        result = await write(work)
+        wake()
+        return result
+
+    store.write = and_wake  # type: ignore[method-assign]
 
 
 class Clock:

@@ -25,7 +25,7 @@ from bot.blocks.forms import (
     read_request_form,
     request_form,
 )
-from bot.model import Finding, State, closing_digest, digest
+from bot.model import Finding, State, closing_digest
 from tests.bot.builders import (
     HOSTILE,
     a_request,
@@ -161,7 +161,7 @@ def test_reading_never_fails(state: object) -> None:
     view = {"state": state, "blocks": state, "private_metadata": json.dumps(state)}
     form = read_request_form(view)
     assert all(isinstance(text, str) for text in (form.reference, form.reason, form.origin))
-    assert len(read_deny_form(view)) == 3
+    assert len(read_deny_form(view)) == 2
     assert len(read_question_form(view)) == 2
     assert isinstance(read_closing_form(view).evidence, str)
     assert form_errors({"reference": "x"}, view)
@@ -173,7 +173,7 @@ def test_reading_never_fails(state: object) -> None:
 )
 def test_a_malformed_view_is_an_empty_form(view: dict[str, Any]) -> None:
     assert read_request_form(view) == RequestForm(None, "", "", "")
-    assert read_deny_form(view) == ("", "", "")
+    assert read_deny_form(view) == ("", "")
     assert read_closing_form(view) == ClosingForm("", "", None, "")
 
 
@@ -184,7 +184,7 @@ def test_advice_appears_at_the_field_it_is_about(provider: str | None) -> None:
     assert errors == {block["block_id"]: advice for block, advice in zip(view["blocks"], "abc", strict=False)}
 
 
-def test_the_form_for_a_denial_repeats_the_order_and_knows_the_card() -> None:
+def test_the_form_for_a_denial_repeats_the_order_and_knows_the_request() -> None:
     request = a_request()
     view = deny_form(request, some_facts())
     check_view(view)
@@ -193,7 +193,7 @@ def test_the_form_for_a_denial_repeats_the_order_and_knows_the_card() -> None:
     assert "*shop.example.com*" in seen
     typed = {ids.REASON_BLOCK: {ids.REASON: {"value": " No. "}}}
     sent = {**view, "state": {"values": typed}}
-    assert read_deny_form(sent) == (request.id, digest(request), "No.")
+    assert read_deny_form(sent) == (request.id, "No.")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_denial_is_chosen_or_written_or_both(chosen: object, written: str | No
         ids.REASON_BLOCK: {ids.REASON: {"value": written}},
     }
     view = deny_form(a_request(), some_facts())
-    assert read_deny_form({**view, "state": {"values": typed}})[2] == reason
+    assert read_deny_form({**view, "state": {"values": typed}})[1] == reason
 
 
 def test_the_form_for_a_question_says_what_becomes_of_it_and_is_read_back() -> None:

@@ -151,10 +151,10 @@ def test_help_names_verbs_and_providers() -> None:
     assert "None is enabled." in help_text([])
 
 
-def test_a_list_has_a_line_each_and_counts_what_it_leaves_out() -> None:
-    text = list_text([a_request()] * 25, {"digicert": some_facts()}, "Waiting")
-    assert text.count("• ") == 15
-    assert text.endswith("10 more are not shown.")
+def test_a_list_has_a_line_each_and_says_how_to_see_more() -> None:
+    text = list_text([a_request()] * 3, {"digicert": some_facts()}, "Waiting", more="pending 2")
+    assert text.count("• ") == 3
+    assert text.endswith("There are more: `/cancel-order pending 2`.")
     assert list_text([], {}, "Waiting") == "*Waiting*\nNone."
 
 

@@ -69,6 +69,11 @@ def environment(**changes: str | None) -> dict[str, str]:
     return {name: value for name, value in merged.items() if value is not None}
 
 
+def set_up(settings: Settings) -> dict[str, dict[str, str]]:
+    """What is set of each provider, which has one account here."""
+    return {account.provider: dict(account.values) for account in settings.accounts}
+
+
 def read(**changes: str | None) -> Settings:
     return Settings.from_env(environment(**changes), [NORTHWIND, CONTOSO])
 
@@ -106,7 +111,7 @@ def test_the_required_settings_are_enough() -> None:
 
 
 def test_defaults_of_an_enabled_provider_are_filled_in() -> None:
-    assert read().providers == {
+    assert set_up(read()) == {
         "northwind": {
             "NORTHWIND_USERNAME": "ada",
             "NORTHWIND_API_KEY": "northwind-key",
@@ -147,7 +152,7 @@ def test_a_blank_optional_setting_counts_as_left_out() -> None:
     settings = read(SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET="signing", PORT="", CONTOSO_TOKEN=" ")
     assert settings.slack_app_token is None
     assert settings.port == 3000
-    assert list(settings.providers) == ["northwind"]
+    assert list(set_up(settings)) == ["northwind"]
 
 
 # --- what is wrong ---
@@ -307,7 +312,7 @@ def test_a_default_alone_does_not_enable_a_provider() -> None:
 def test_a_setting_without_effect_is_a_warning() -> None:
     both = {"CONTOSO_BASE_URL": "https://contoso.example/", "CONTOSO_TOKEN": "token-of-contoso"}
     settings = read(**both, NORTHWIND_API_KEY=None, NORTHWIND_USERNAME=None, NORTHWIND_SPELLING="CANCELED")
-    assert settings.providers["contoso"]["CONTOSO_BASE_URL"] == "https://contoso.example"
+    assert set_up(settings)["contoso"]["CONTOSO_BASE_URL"] == "https://contoso.example"
     assert "NORTHWIND_SPELLING has no effect" in settings.warnings[0]
 
 
@@ -404,7 +409,7 @@ def test_the_example_file_filled_in_is_accepted() -> None:
     blanks["ESCALATE_TO"] = "U9"
     filled = {name: value or "filled-in" for name, value in blanks.items() if "NORTHWIND" not in name}
     del filled["ACCOUNTS_FILE"]  # it names a file
-    assert len(Settings.from_env(filled, ADAPTERS).providers) == len(ADAPTERS)
+    assert len(set_up(Settings.from_env(filled, ADAPTERS))) == len(ADAPTERS)
 
 
 # --- the database ---
@@ -500,7 +505,7 @@ def secret_file(folder: Path, content: str, mode: int = 0o600) -> str:
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     path = secret_file(tmp_path, "key-from-file\n")
     settings = read(NORTHWIND_API_KEY=None, NORTHWIND_API_KEY_FILE=path)
-    assert settings.providers["northwind"]["NORTHWIND_API_KEY"] == "key-from-file"
+    assert set_up(settings)["northwind"]["NORTHWIND_API_KEY"] == "key-from-file"
     assert "key-from-file" in settings.secret_values()
     assert settings.warnings == ()
 
@@ -515,8 +520,9 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ("DATABASE_URL", "postgres://bot:secret@db.example/orders"),
     ],
 )
-def test_so_may_any_secret_of_ours(tmp_path: Path, name: str, content: str) -> None:
-    read(**{name: None, f"{name}_FILE": secret_file(tmp_path, content)})
+def test_every_secret_may_come_from_a_file(tmp_path: Path, name: str, content: str) -> None:
+    from_file = read(**{name: None, f"{name}_FILE": secret_file(tmp_path, content)})
+    assert from_file == read(**{name: content})
 
 
 def test_a_file_everybody_can_read_is_a_warning(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ METADATA = {"event_type": "order_cancellation", "event_payload": {"request_id": 
 
 @pytest.fixture
 async def workspace() -> AsyncIterator[Workspace]:
-    yield (workspace := Workspace.example())
+    yield (workspace := Workspace())
     assert workspace.problems == []
 
 

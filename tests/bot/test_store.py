@@ -196,14 +196,17 @@ async def test_those_who_work_are_woken_only_when_there_is_something_to_do(store
     assert told == []
 
 
-async def test_those_who_wait_are_woken_after_a_commit_and_not_after_a_failure(store: Store) -> None:
-    woken: list[int] = []
-    store.on_commit(lambda: woken.append(1))
-    await store.write(lambda unit: unit.note("started", {}))
-    assert woken == [1]
+async def test_of_what_failed_there_is_no_news(store: Store) -> None:
+    told: list[News] = []
+    store.on_news(told.append)
+
+    def owe_in_vain(unit: Unit) -> None:
+        unit.owe("r1", "card", request_id="r1", target=CHANNEL)
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        await store.write(lambda unit: 1 // 0)
-    assert woken == [1]
+        await store.write(owe_in_vain)
+    assert told == []
 
 
 def test_the_exact_reference_is_wiped_when_a_request_ends(store: Store, database: str) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import json
 import logging
 import socket
 import time
@@ -664,7 +665,7 @@ def test_an_answer_does_not_print_its_body() -> None:
     "body", [b"{}", b"[]", b"null", b'"a"', b"1", b"-1.5e3", '{"ü": "€"}'.encode(), b'"\\ud83d\\ude00"']
 )
 def test_plain_json_is_read(body: bytes) -> None:
-    parse_json(body)
+    assert parse_json(body) == json.loads(body)
 
 
 BAD_JSON = {

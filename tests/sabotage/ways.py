@@ -38,10 +38,10 @@ WAYS = (
         (
             Edit(
                 "bot/worker.py",
-                "        permit = await self._workflow.take_permit(request.id, command, epoch)\n",
+                "        permit = await self._workflow.take_permit(request.id, command)\n",
                 "        sender = self._workflow.account(request).provider\n"
                 "        answer = await sender.cancel(reference, '', order)\n"
-                "        permit = await self._workflow.take_permit(request.id, command, epoch)\n",
+                "        permit = await self._workflow.take_permit(request.id, command)\n",
             ),
             Edit(
                 "bot/worker.py",
