@@ -6,7 +6,6 @@ have become text, and last of all control characters are escaped, so a record ca
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import re
@@ -14,13 +13,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from html import escape as html_escape
 from types import TracebackType
 from typing import IO, Any, Literal, cast
-from urllib.parse import quote, quote_plus
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from providers.spellings import spellings
 
 Format = Literal["auto", "console", "json"]
 
@@ -36,9 +35,6 @@ _LIBRARIES = {
     "aiohttp.access": logging.WARNING,
     "sqlalchemy": logging.WARNING,
 }
-
-# A secret shorter than this would mask half of every line and so give itself away.
-_SHORTEST = 4
 
 
 def configure(level: str, format: Format, secrets: Iterable[str], stream: IO[str] | None = None) -> None:
@@ -140,10 +136,9 @@ class Redactor:
     """Masks the configured secrets in any common spelling, and whatever has the shape of a secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _spellings(secret) if len(form) >= _SHORTEST}
-        longest_first = sorted(forms, key=len, reverse=True)
+        self._small = {form for secret in secrets for form in spellings(secret)}
+        longest_first = sorted(self._small, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
-        self._small = {form.lower() for form in forms}
 
     def text(self, text: str) -> str:
         small = text.lower()
@@ -178,39 +173,6 @@ class Redactor:
 
 
 _SECRET_FIELD = re.compile(rf"(?:{_NAMES}|(?:proxy-)?authorization|token|secret)", re.I)
-
-
-def _spellings(secret: str) -> set[str]:
-    """The ways in which a secret turns up in URLs, headers, bodies and reprs; the case does not matter."""
-    if len(secret) < _SHORTEST:
-        return set()
-    raw = secret.encode("utf-8", "surrogatepass")
-    percent = {quote(raw, safe=safe) for safe in ("", "/", ":/@!$&'()*+,;=")} | {quote_plus(raw)}
-    twice = {quote(form, safe="") for form in percent}
-    escaped = {*_as_json(secret), repr(secret)[1:-1], repr(raw)[2:-1]}
-    nested = {again for form in escaped for again in _as_json(form)}
-    written = {form.replace("\\'", "'") for form in escaped | nested} | escaped | nested
-    slashes = {form.replace("/", "\\/") for form in written}
-    markup = {html_escape(secret), html_escape(secret, quote=False)}
-    return {secret, raw.hex(), *percent, *twice, *written, *slashes, *markup, *_base64(raw)}
-
-
-def _as_json(text: str) -> set[str]:
-    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-
-
-def _base64(raw: bytes) -> set[str]:
-    """Base64 of the secret on its own, and the letters it gives wherever it stands in something longer."""
-    forms = set()
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
-        shared_tail = 1 if (before + len(raw)) % 3 else 0
-        inner = encoded[(0, 2, 3)[before] : len(encoded) - shared_tail]
-        if len(inner) >= _SHORTEST + 2:
-            forms |= {inner, inner.replace("+", "-").replace("/", "_")}
-    whole = base64.b64encode(raw).decode()
-    forms |= {whole, whole.rstrip("="), base64.urlsafe_b64encode(raw).decode()}
-    return forms | {quote(form, safe="") for form in forms}
 
 
 def _safe_repr(value: object) -> str:

@@ -1,8 +1,8 @@
 """What the bot knows about a provider: facts, four calls, and the words for what came of them.
 
-Besides this module `bot/` imports only `providers.ADAPTERS`, the fence and the limits of a call; and
-`bot/on_call.py`, which asks a source of its own, the HTTP door. An adapter never imports from `bot/` and
-never from another adapter.
+Besides this module `bot/` imports only `providers.ADAPTERS`, the fence, the spellings of a secret and the
+limits of a call; and `bot/on_call.py`, which asks a source of its own, the HTTP door. An adapter never
+imports from `bot/` and never from another adapter.
 """
 
 from __future__ import annotations

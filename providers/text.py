@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from html import escape
-from urllib.parse import quote, quote_plus
+from collections.abc import Iterable
+
+from providers.spellings import spellings
 
 _URL = re.compile(
     r"\b[a-z][a-z0-9+.-]{1,15}://\S*"
@@ -20,7 +17,6 @@ _URL = re.compile(
 _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Drawn as nothing although Unicode files them under letters, marks or symbols."""
 _LONGEST_READ = 10_000
-_SHORTEST_SECRET = 4
 
 
 def clean_text(value: object, *, limit: int = 300, secrets: Iterable[str] = ()) -> str:
@@ -48,33 +44,7 @@ def _visible(char: str) -> str:
 
 def _masked(text: str, secrets: Iterable[str]) -> str:
     small = text.lower()
-    found = {form for secret in secrets for form in _spellings(secret) if form in small}
+    found = {form for secret in secrets for form in spellings(secret) if form in small}
     for form in sorted(found, key=len, reverse=True):
         text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
     return text
-
-
-@lru_cache(maxsize=256)
-def _spellings(secret: str) -> frozenset[str]:
-    """In small letters: how a secret may come back, from whoever repeats or quotes what was sent."""
-    raw = secret.encode("utf-8", "surrogatepass")
-    percent = quote(raw, safe="")
-    quoted = {secret, *_as_json(secret), repr(secret)[1:-1]}
-    quoted |= {again for form in quoted for again in _as_json(form)}
-    forms = {percent, quote(raw), quote_plus(raw), quote(percent, safe=""), raw.hex(), *_base64(raw)}
-    forms |= {escape(secret), escape(secret, quote=False), *quoted}
-    forms |= {form.replace("\\'", "'") for form in quoted} | {form.replace("/", "\\/") for form in quoted}
-    return frozenset(form.lower() for form in forms if len(form) >= _SHORTEST_SECRET)
-
-
-def _as_json(text: str) -> set[str]:
-    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-
-
-def _base64(raw: bytes) -> Iterator[str]:
-    """The letters that do not depend on what stands around it, as in Basic "user:secret"."""
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
-        inner = encoded[(0, 2, 3)[before] : len(encoded) - ((before + len(raw)) % 3 > 0)]
-        if len(inner) >= _SHORTEST_SECRET + 2:
-            yield from (inner, inner.replace("+", "-").replace("/", "_"), quote(inner, safe=""))
