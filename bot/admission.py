@@ -9,7 +9,7 @@ from typing import Any
 from bot import typed
 from bot.accounts import Account, Accounts
 from bot.directory import Directory
-from bot.errors import AskedBefore, BadForm, Duplicate, Refused
+from bot.errors import AskedBefore, BadForm, Duplicate, Outsider, Refused
 from bot.model import Eligibility, Person, State
 from bot.store import Unit
 from providers.contract import Facts
@@ -82,7 +82,7 @@ class Admission:
 
     def may_ask(self, by: Person) -> None:
         if by.team != self._team:
-            raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
+            raise Outsider("ask here")
         if not self._requesters:
             return
         verdict = self._directory.known(by, self._requesters, of="requesters")

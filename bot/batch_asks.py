@@ -11,7 +11,8 @@ from bot import typed
 from bot.accounts import Account
 from bot.admission import A_DAY_PER_ORDER, TELL_FOR, WORTH_KNOWING, shown
 from bot.batches import LINES_AT_MOST, Batch, Typed
-from bot.errors import BadForm, Refused
+from bot.blocks.words import word
+from bot.errors import BadForm, SomeAskedBefore
 from bot.model import Requested, reference_key
 from bot.store import Unit
 from providers.contract import Facts
@@ -32,14 +33,6 @@ class BatchAsk:
     account: str = ""
     seen: str = ""
     """Stands for the earlier requests that the person was told about."""
-
-
-class SomeAskedBefore(Refused):
-    """Some of the orders were asked for before. Whoever has been told may ask all the same."""
-
-    def __init__(self, seen: str, advice: str) -> None:
-        super().__init__("asked_before", advice)
-        self.seen = seen
 
 
 def check_list(account: Account, lines: Sequence[Typed], reason: str) -> None:
@@ -102,7 +95,7 @@ def not_again(unit: Unit, by_key: dict[str, Typed], facts: Facts, seen: str) -> 
     mark = hashlib.sha256("".join(one.id for _, one in before).encode()).hexdigest()[:16]
     if before and mark != seen:
         told_of = [
-            f"{named(line, facts)}: {one.state.value.replace('_', ' ')} in request {one.short_id}."
+            f"{named(line, facts)}: {word(one.state)} in request {one.short_id}."
             for line, one in before[:PROBLEMS_TOLD]
         ]
         left = len(before) - len(told_of)

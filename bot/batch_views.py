@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.batches import Batch
-from bot.errors import Refused
+from bot.errors import Outsider, Refused
 from bot.model import Person, Request, State
 from bot.store import Store, Unit
 from bot.workflow import PAGE, Workflow
@@ -38,7 +38,7 @@ class BatchViews:
     async def see(self, batch_id: str, by: Person) -> View:
         batch, lines = await self._store.read(lambda unit: self._load(unit, batch_id))
         if by.team != batch.asked.team:
-            raise Refused("outsider", "Only members of the workspace that runs this bot can see the details.")
+            raise Outsider("see the details")
         return batch, lines
 
     async def find(self, prefix: str) -> View | None:

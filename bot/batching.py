@@ -18,7 +18,7 @@ from bot.accounts import Account
 from bot.admission import ASK_REFUSED, OPEN_PER_REQUESTER, Ask, refusal
 from bot.agenda import Kind
 from bot.announce import owe
-from bot.batch_asks import BatchAsk, SomeAskedBefore, check_list, complain, line_of, named, not_again
+from bot.batch_asks import BatchAsk, check_list, complain, line_of, named, not_again
 from bot.batch_views import BatchViews, View
 from bot.batches import (
     LEFT_TO_PEOPLE,
@@ -39,7 +39,7 @@ from bot.blocks import batch_notices as said
 from bot.blocks.cards import Message
 from bot.blocks.refusals import already
 from bot.blocks.text import section
-from bot.errors import Refused
+from bot.errors import Refused, SomeAskedBefore
 from bot.model import (
     BEFORE_PERMIT,
     Denied,
@@ -172,7 +172,7 @@ class Batches(BatchViews):
         """End every line that has not been sent. One eligible person is enough."""
 
         def change(unit: Unit, batch: Batch, lines: list[Request]) -> list[Change]:
-            self._check_words("reason", reason, batch, lines)
+            typed.refuse("reason", reason, lines, self.facts(batch))
             return batches.deny(lines, by, reason, self._judged(by), unit.now)
 
         return await self._decide(batch_id, by, "deny", change, None, reason)
@@ -199,7 +199,7 @@ class Batches(BatchViews):
         def ask(unit: Unit) -> Batch | Refused:
             batch, lines = self._load(unit, batch_id)
             try:
-                self._check_words("question", text, batch, lines)
+                typed.refuse("question", text, lines, self.facts(batch))
                 before = unit.questions_about(batch.id)
                 new = batches.question(lines, by, text, self._judged(by), before, unit.now)
             except Refused as refused:
@@ -211,12 +211,6 @@ class Batches(BatchViews):
             return batch
 
         return _raised(await self._store.write(ask))
-
-    def _check_words(self, what: str, text: str, batch: Batch, lines: Sequence[Request]) -> None:
-        facts = self.facts(batch)
-        reveals = any(typed.repeats_a_secret_reference(text, line, facts) for line in lines)
-        if problem := typed.complaint(what, text) or (typed.reveals(what) if reveals else ""):
-            raise Refused("bad_text", problem)
 
     async def may_deny(self, click: Click, by: Person) -> View:
         """Batch and lines, if `by` could deny them now. Changes nothing; raises `Refused` if not."""

@@ -149,13 +149,7 @@ class Delivery:
             return await self._paint_batch(message, look_first)
         painted = approval_card(request, self.facts[request.provider])
         outcome = None if head is None else _outcome(message, request, head)
-        try:
-            place = await self._show(message, request, card, painted, outcome, look_first)
-        except SlackProblem as problem:
-            if problem.code not in BAD_PAYLOAD:
-                raise
-            log.error("card_rejected_by_slack", request=request_id, why=problem.code)
-            place = await self._show(message, request, card, _plain(painted), outcome, look_first)
+        place = await self._show(message, request, card, painted, outcome, look_first)
         return _shown(message, card, place, last)
 
     async def _paint_batch(self, message: OwedMessage, look_first: bool) -> Then:
@@ -176,13 +170,7 @@ class Delivery:
         asked, lines = batch
         painted = batch_card(asked, lines, self.facts[asked.asked.provider])
         outcome = _outcome_of_all(message, asked, lines, head)
-        try:
-            place = await self._show(message, asked, card, painted, outcome, look_first)
-        except SlackProblem as problem:
-            if problem.code not in BAD_PAYLOAD:
-                raise
-            log.error("card_rejected_by_slack", request=batch_id, why=problem.code)
-            place = await self._show(message, asked, card, _plain(painted), outcome, look_first)
+        place = await self._show(message, asked, card, painted, outcome, look_first)
         return _shown(message, card, place, last)
 
     async def _show(
@@ -194,7 +182,24 @@ class Delivery:
         outcome: Mapping[str, Any] | None,
         look_first: bool,
     ) -> Place:
-        """Returns where the card is now."""
+        """Returns where the card is now. What Slack does not take is shown without any layout."""
+        try:
+            return await self._place(message, request, card, painted, outcome, look_first)
+        except SlackProblem as problem:
+            if problem.code not in BAD_PAYLOAD:
+                raise
+            log.error("card_rejected_by_slack", request=request.id, why=problem.code)
+            return await self._place(message, request, card, _plain(painted), outcome, look_first)
+
+    async def _place(
+        self,
+        message: OwedMessage,
+        request: Request | Batch,
+        card: Place | None,
+        painted: Message,
+        outcome: Mapping[str, Any] | None,
+        look_first: bool,
+    ) -> Place:
         if card is not None:
             try:
                 await self._update(card.channel, card.ts, painted, outcome)

@@ -25,6 +25,13 @@ class Refused(CountersignError):
         self.rule = rule
 
 
+class Outsider(Refused):
+    """Somebody from another workspace, whom Slack lets into a channel that is shared with them."""
+
+    def __init__(self, cannot: str = "decide here") -> None:
+        super().__init__("outsider", f"Only members of the workspace that runs this bot can {cannot}.")
+
+
 class BadForm(CountersignError):
     """Something typed into the form is wrong. `errors` maps a field of the form to advice."""
 
@@ -50,6 +57,15 @@ class AskedBefore(Refused):
     def __init__(self, request_id: str, advice: str) -> None:
         super().__init__("asked_before", advice)
         self.request_id = request_id
+
+
+class SomeAskedBefore(Refused):
+    """The same of some of the orders on a list. `seen` stands for the earlier requests: who sends the list
+    again with it has been told."""
+
+    def __init__(self, seen: str, advice: str) -> None:
+        super().__init__("asked_before", advice)
+        self.seen = seen
 
 
 class Conflict(Exception):

@@ -45,6 +45,26 @@ OPEN = BEFORE_PERMIT | {State.EXECUTING, State.ACCEPTED, State.UNKNOWN, State.NE
 ENDED = frozenset(State) - OPEN
 """Decided for good. `needs_person` is not among them: people still have to find out."""
 
+WORDS = {
+    State.CHECKING: "checking",
+    State.PENDING: "waiting for approval",
+    State.APPROVED: "approved",
+    State.EXECUTING: "executing",
+    State.ACCEPTED: "accepted by the provider, not yet confirmed",
+    State.UNKNOWN: "outcome unknown, checking",
+    State.NEEDS_PERSON: "needs a person",
+    State.CANCELLED: "cancelled",
+    State.ALREADY_CANCELLED: "already cancelled",
+    State.REFUSED: "refused by the provider",
+    State.FAILED: "failed, nothing was cancelled",
+    State.NOT_CANCELLABLE: "cannot be cancelled",
+    State.DENIED: "denied",
+    State.WITHDRAWN: "withdrawn",
+    State.EXPIRED: "expired",
+    State.CLOSED: "needs a person, closed",
+}
+"""What people read: the same on card, thread, command line and export."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Person:

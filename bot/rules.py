@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from bot.errors import Refused
+from bot.errors import Outsider, Refused
 from bot.model import (
     BEFORE_PERMIT,
     ENDED,
     RESULT_STATE,
+    WORDS,
     Answered,
     Approval,
     ApprovalTakenBack,
@@ -196,7 +197,7 @@ def _is_older(clicked: str, taken_back: TakenBack | None) -> bool:
 
 def _take_back(request: Request, by: Person, clicked: str) -> list[Event]:
     if by.team != request.team:
-        raise Refused("outsider", "Only members of the workspace that runs this bot can decide here.")
+        raise Outsider()
     if request.state not in BEFORE_PERMIT:
         raise Refused("too_late", f"It is too late to take an approval back: {_so_far(request)}.")
     if request.approval_of(by) is None:
@@ -372,7 +373,7 @@ def _confirm_closing(request: Request, command: ConfirmClosing) -> list[Event]:
 def _may_close(request: Request, by: Person, verdict: Verdict) -> None:
     """Two people close what needs a person, as certain about both as about one who denies."""
     if by.team != request.team:
-        raise Refused("outsider", "Only members of the workspace that runs this bot can decide here.")
+        raise Outsider()
     if request.state in ENDED:
         raise Refused("decided", f"This request has been decided: {_so_far(request)}.")
     if request.state is not State.NEEDS_PERSON:
@@ -384,7 +385,7 @@ def _may_close(request: Request, by: Person, verdict: Verdict) -> None:
 
 def _may_still_decide(request: Request, by: Person, now: datetime) -> None:
     if by.team != request.team:
-        raise Refused("outsider", "Only members of the workspace that runs this bot can decide here.")
+        raise Outsider()
     if request.state not in BEFORE_PERMIT:
         raise Refused("decided", f"This request has been decided: {_so_far(request)}.")
     if now >= request.expires_at:
@@ -436,7 +437,7 @@ def _so_far(request: Request) -> str:
         State.UNKNOWN: "the cancellation was sent and its outcome is being checked",
         State.NEEDS_PERSON: "the cancellation was sent and people have to find out what became of it",
         State.CLOSED: "people have closed it",
-    }.get(request.state, request.state.value.replace("_", " "))
+    }.get(request.state, WORDS[request.state])
 
 
 # --- evolving ---------------------------------------------------------------------------------------

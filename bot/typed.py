@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+from bot.errors import Refused
 from bot.logs import Redactor
 from bot.model import Request, reference_key
 from providers.contract import Facts
 
 LONGEST = 500
 """Characters of a reason, or of what somebody found out."""
+
+
+def refuse(what: str, text: str, requests: Iterable[Request], facts: Facts) -> None:
+    """Raise `Refused` for what cannot be taken, or would tell the secret reference of one of `requests`."""
+    reveals_one = any(repeats_a_secret_reference(text, request, facts) for request in requests)
+    if problem := complaint(what, text) or (reveals(what) if reveals_one else ""):
+        raise Refused("bad_text", problem)
 
 
 def complaint(what: str, text: str) -> str:

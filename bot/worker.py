@@ -260,7 +260,7 @@ class Worker:
         return agenda.next_look(held.runs, None) if left else None
 
     async def _cancel(self, held: Claimed) -> Again:
-        """Judge everything again, take a permit, send one cancel, write down the answer."""
+        """Carry out what was approved, unless it was begun before or something is in the way."""
         request, reference, stopped = await self._workflow.load_to_send(held.key)
         if request.state is State.EXECUTING and request.permit is not None:
             # The permit was written and no answer is recorded: the process died in between. The call
@@ -283,6 +283,10 @@ class Worker:
         if stopped:
             await self._workflow.record(request.id, Hold(stopped))
             return STILL_STOPPED
+        return await self._execute(held, request, reference)
+
+    async def _execute(self, held: Claimed, request: Request, reference: str) -> Again:
+        """Look the order up once more, take a permit, send, and write the answer down."""
         began = self._elapsed()
         order = await self._look_up(request, reference)
         epoch = secrets.token_hex(16)

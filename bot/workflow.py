@@ -23,7 +23,7 @@ from bot.batches import LEFT_TO_PEOPLE, Batch
 from bot.blocks.refusals import already
 from bot.breakers import Breakers, count, why_paused
 from bot.directory import Directory
-from bot.errors import AskedBefore, ChainBroken, CountersignError, Refused
+from bot.errors import AskedBefore, ChainBroken, CountersignError, Outsider, Refused
 from bot.foresee import Foresight, foresee
 from bot.logs import get_logger
 from bot.model import (
@@ -243,7 +243,7 @@ class Workflow:
         """The request as it is now. Raises `Refused` for somebody from another workspace."""
         request = await self._store.read(lambda unit: self._present(unit, request_id))
         if by.team != request.team:
-            raise Refused("outsider", "Only members of the workspace that runs this bot can see the details.")
+            raise Outsider("see the details")
         return request
 
     async def may_deny(self, click: Click, by: Person) -> Request:
@@ -254,7 +254,7 @@ class Workflow:
         """End the request with a reason. One eligible person is enough."""
 
         def command(request: Request) -> Command:
-            _check_words("reason", reason, request, self.facts(request))
+            typed.refuse("reason", reason, [request], self.facts(request))
             return Deny(by, reason, self.verdict(request, by))
 
         return await self._decide(request_id, by, "deny", command, None)
@@ -267,7 +267,7 @@ class Workflow:
         """Ask the requester something, in the thread of the card. Decides nothing."""
 
         def command(request: Request) -> Command:
-            _check_words("question", question, request, self.facts(request))
+            typed.refuse("question", question, [request], self.facts(request))
             return Question(by, question, self.verdict(request, by))
 
         return await self._decide(request_id, by, "question", command, None)
@@ -294,7 +294,7 @@ class Workflow:
         """
 
         def command(request: Request) -> Command:
-            _check_words("evidence", evidence, request, self.facts(request))
+            typed.refuse("evidence", evidence, [request], self.facts(request))
             return ProposeClosing(by, finding, evidence, digest, self.verdict(request, by))
 
         return await self._decide(request_id, by, "propose closing", command, None)
@@ -365,7 +365,7 @@ class Workflow:
         """What would become of a request of `by`, as far as is known now. Raises `Refused` for somebody
         from another workspace."""
         if by.team != self.policy.team:
-            raise Refused("outsider", "Only members of the workspace that runs this bot can ask here.")
+            raise Outsider("ask here")
 
         def look(unit: Unit) -> Foresight:
             return foresee(
@@ -609,10 +609,3 @@ def must_be_its_card(unit: Unit, request: Request | Batch, click: Click) -> bool
     if card is None or (card.channel, card.ts) != (click.channel, click.ts):
         raise Refused("not_the_card", "This is not the current card of the request. Use the newest one.")
     return False
-
-
-def _check_words(what: str, text: str, request: Request, facts: Facts) -> None:
-    if problem := typed.complaint(what, text):
-        raise Refused("bad_text", problem)
-    if typed.repeats_a_secret_reference(text, request, facts):
-        raise Refused("bad_text", typed.reveals(what))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bot.batches import Batch
 from bot.blocks.text import capital, code, literal, mention, sentence
-from bot.blocks.words import WORDS, in_words, label, listing, tally, word
+from bot.blocks.words import in_words, label, listing, tally, word
 from bot.model import Request, State
 from providers.contract import Facts
 
@@ -52,7 +52,7 @@ def orders(count: int) -> str:
 def in_numbers(lines: Sequence[Request]) -> str:
     """Such as "38 cancelled and 2 refused by the provider"."""
     found = counts(lines)
-    return listing([f"{found[state]} {WORDS[state]}" for state in State if found[state]])
+    return listing([f"{found[state]} {word(state)}" for state in State if found[state]])
 
 
 def these(batch: Batch, facts: Facts) -> str:

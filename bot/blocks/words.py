@@ -7,27 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from bot.blocks.pauses import on_hold
 from bot.blocks.text import code, literal, mention, mention_group, plain, quote, sentence, when
-from bot.model import BEFORE_PERMIT, ENDED, Finding, Person, Request, State
+from bot.model import BEFORE_PERMIT, ENDED, WORDS, Finding, Person, Request, State
 from providers.contract import Facts, OrderState, Result, Standing
-
-WORDS = {
-    State.CHECKING: "checking",
-    State.PENDING: "waiting for approval",
-    State.APPROVED: "approved",
-    State.EXECUTING: "executing",
-    State.ACCEPTED: "accepted by the provider, not yet confirmed",
-    State.UNKNOWN: "outcome unknown, checking",
-    State.NEEDS_PERSON: "needs a person",
-    State.CANCELLED: "cancelled",
-    State.ALREADY_CANCELLED: "already cancelled",
-    State.REFUSED: "refused by the provider",
-    State.FAILED: "failed, nothing was cancelled",
-    State.NOT_CANCELLABLE: "cannot be cancelled",
-    State.DENIED: "denied",
-    State.WITHDRAWN: "withdrawn",
-    State.EXPIRED: "expired",
-    State.CLOSED: "needs a person, closed",
-}
 
 FINDINGS = {
     Finding.CANCELLED: "cancelled at the provider",
@@ -66,7 +47,6 @@ _SCHEME = re.compile(r"https?://", re.ASCII)
 
 
 def word(state: State) -> str:
-    """The word for a state: the same on card, thread, command line and export."""
     return WORDS[state]
 
 

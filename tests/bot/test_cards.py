@@ -12,8 +12,8 @@ import pytest
 
 from bot.blocks import ids
 from bot.blocks.cards import CALLED_OFF, approval_card, read_button
-from bot.blocks.words import FINDINGS, WORDS, word
-from bot.model import BEFORE_PERMIT, Approval, Finding, Person, Request, State, closing_digest, digest
+from bot.blocks.words import FINDINGS, word
+from bot.model import BEFORE_PERMIT, WORDS, Approval, Finding, Person, Request, State, closing_digest, digest
 from tests.bot.builders import (
     BOB,
     CAROL,

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bot.blocks.words import WORDS
 from bot.errors import ChainBroken
 from bot.model import (
     ENDED,
     OPEN,
+    WORDS,
     AttemptRefused,
     Event,
     Permit,
