@@ -33,9 +33,9 @@ from bot.model import (
 from bot.rules import replay
 from bot.store import chain, schema
 from bot.store.codec import dump_event
+from bot.store.requests import row_of
 from bot.store.sqlite import path_of
 from bot.store.tables import ActionRow, CardRow, EventRow, MessageRow, RequestRow
-from bot.store.unit import row_of
 from providers.contract import OrderState, Outcome, Result, Standing
 
 REQUESTS = 1_000_000

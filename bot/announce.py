@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -52,6 +53,11 @@ class Owed:
 
 
 OUTCOMES = ENDED | {State.NEEDS_PERSON}
+
+WATCHED_FOR = timedelta(days=2)
+"""How long after it was opened an App Home is kept up to date."""
+WATCHERS_AT_MOST = 30
+"""App Homes that are painted after one change; the others are painted when they are opened."""
 
 
 def owed(before: Request | None, after: Request, events: Sequence[Event], facts: Facts) -> list[Owed]:
@@ -98,6 +104,16 @@ def notice(channel: str, text: str) -> Owed:
     """Something that everybody in a channel has to know."""
     body = _body(text=text, blocks=[section(text, "line")])
     return Owed(f"channel:{channel}", Kind.NOTICE, None, channel, body)
+
+
+def homes(unit: Unit) -> list[Owed]:
+    """New App Homes for everybody who looked at theirs lately."""
+    return [home(each) for each in unit.home_watchers(unit.now - WATCHED_FOR, WATCHERS_AT_MOST)]
+
+
+def paint_homes(unit: Unit) -> None:
+    """Owe them those."""
+    owe(unit, *homes(unit))
 
 
 def home(person: Person, is_awaited: bool = False) -> Owed:

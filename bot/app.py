@@ -41,7 +41,7 @@ from providers.contract import Provider
 from providers.http import HttpLimits
 
 if TYPE_CHECKING:
-    from bot.store.link import Link
+    from bot.store.presence import Presence
 
 log = get_logger(__name__)
 
@@ -228,9 +228,9 @@ class Bot:
         settings = self._settings
         deadlines = Deadlines(settings.provider_timeout, settings.reconcile_after, settings.reconcile_for)
         retry = Retry(settings.outbox_retry_min, settings.outbox_retry_max)
-        link = self._link()
-        # What another process saves wakes this one by the link only. The command line may save as well.
-        idle = 5.0 if self._roles.web or link else 1.0
+        presence = self._presence()
+        # What another process saves wakes this one by this alone. The command line may save as well.
+        idle = 5.0 if self._roles.web or presence else 1.0
         self._worker = Worker(
             self._store,
             workflow,
@@ -240,33 +240,33 @@ class Bot:
             self._clock,
             idle,
             self._witness.doubt,
-            name=link.name if link else "",
+            name=presence.name if presence else "",
         )
         home = Home(self._store, workflow).view
-        pace = OwnTurns(self._pace, link.tenure, self._clock) if link else self._pace
+        pace = OwnTurns(self._pace, presence.tenure, self._clock) if presence else self._pace
         self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
         self._store.on_news(self._tell)
-        if link:
-            self._store.delivers = lambda: bool(link.tenure())
+        if presence:
+            self._store.delivers = lambda: bool(presence.tenure())
         self._health.add(self._delivers)
         self._supervisor.keep_running("witness", self._witness.run)
         self._supervisor.keep_running("worker", self._worker.run)
         deliver = self._outbox.run
-        if link:
+        if presence:
             # Cut after everything else: as long as it stands, nobody takes over what is under way here.
-            self._ties.keep_running("database link", link.run)
+            self._ties.keep_running("database link", presence.run)
             self._open.push_async_callback(self._ties.stop, 0.0)
-            self._supervisor.keep_running("outbox", lambda: link.while_delivering(deliver))
+            self._supervisor.keep_running("outbox", lambda: presence.while_delivering(deliver))
         else:
             self._supervisor.keep_running("outbox", deliver)
         self._open.push_async_callback(self._outbox.drain, DELIVERY_GRACE)
 
-    def _link(self) -> Link | None:
+    def _presence(self) -> Presence | None:
         if not self._store.is_shared:
             return None
-        from bot.store.link import Link  # brings Postgres's driver with it
+        from bot.store.presence import Presence  # brings Postgres's driver with it
 
-        return Link(self._settings.database_url, self._store, self._wake)
+        return Presence(self._settings.database_url, self._store, self._wake)
 
     def _tell(self, news: News) -> None:
         """Of what a transaction in this process left to be done."""
@@ -336,7 +336,7 @@ class Bot:
 
     async def _is_paused(self, workflow: Workflow) -> str:
         try:
-            return await workflow.breakers.now()
+            return await workflow.pauses.now()
         except StorageError:
             return ""  # the store's own check says so
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.announce import OUTCOMES, Kind
-from bot.batches import Batch, is_done
+from bot.batch.rules import Batch, is_done
 from bot.blocks.batch_card import batch_card
 from bot.blocks.batch_words import counts
 from bot.blocks.cards import Message, approval_card

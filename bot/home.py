@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.batches import Batch, waiting
+from bot.batch.rules import Batch, waiting
 from bot.blocks.home import LISTS_AT_MOST, WAITING_AT_MOST, Overview, home_view
 from bot.blocks.text import Block
 from bot.model import ENDED, Pause, Person, Request, State
@@ -108,7 +108,7 @@ class Home:
             several=several,
             lately=found.my_lists,
             ended=common.ended_lists,
-            paused=self._workflow.breakers.told(common.paused),
+            paused=self._workflow.pauses.told(common.paused),
             held=held,
             several_held=[one for one in held_lists if one not in several],
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.batches import BatchAttemptRefused
+from bot.batch.rules import BatchAttemptRefused
 from bot.model import ENDED, AttemptRefused, Event, Permitted, QuorumReached, Request, Requested
 from bot.rules import evolve
 

@@ -36,7 +36,7 @@ from bot.model import (
     TakePermit,
 )
 from bot.store import Store, Unit
-from bot.store.hands import Claimed, Terms
+from bot.store.slots import Claimed, Terms
 from bot.supervise import Supervisor
 from bot.traces import span
 from bot.workflow import Workflow
@@ -89,7 +89,7 @@ class Worker:
         that passed, by a clock that nobody can set. `name`: what every claim of this worker begins with,
         so that others can let go of them when it is gone."""
         self._store = store
-        self._hands = store.hands
+        self._slots = store.slots
         self._doubt = doubt
         self._elapsed = elapsed
         self._workflow = workflow
@@ -139,14 +139,14 @@ class Worker:
         """Do what was claimed for this worker. What it is told while it does not run is taken again when it
         runs, or by another when this process is gone."""
         for one in claimed:
-            if self._hands.terms is None:
-                self._hands.let_go([one])
+            if self._slots.terms is None:
+                self._slots.let_go([one])
             else:
                 self._supervisor.start(self._perform(one), name=f"{one.kind} {one.key[:8]}")
 
     async def run(self) -> None:
         """Take what is due, for ever."""
-        self._hands.open(self._terms)
+        self._slots.open(self._terms)
         self._is_unsure, self._look_at = False, -inf  # whatever there is, and what was not begun before
         try:
             while True:
@@ -157,14 +157,14 @@ class Worker:
                     await self._take()
                 await self._sleep()
         finally:
-            self._hands.close()
+            self._slots.close()
 
     async def _look(self) -> None:
         """By reading only: where there is nothing to take, the disk and other workers are spared."""
         self._is_unsure = False
-        full, running = self._hands.full(), self._hands.running()
+        full, running = self._slots.full(), self._slots.running()
         wait = await self._store.read(lambda unit: unit.until_due(full, running))
-        if wait is not None and self._hands.are_free:
+        if wait is not None and self._slots.are_free:
             self.wake_in(wait)
 
     async def _take(self) -> None:
@@ -172,7 +172,7 @@ class Worker:
         agenda; whoever makes room wakes us."""
         self._look_at = inf  # what is told from here on comes on top
         wait = await self._store.write(lambda unit: unit.claim_all())
-        if wait is not None and self._hands.are_free:
+        if wait is not None and self._slots.are_free:
             self.wake_in(max(wait, BREATH))
 
     async def _sleep(self) -> None:
@@ -212,7 +212,7 @@ class Worker:
                 again = agenda.next_look(held.runs, None)
             is_due_anew = not await self._put_away(held, again)
         finally:
-            makes_room = self._hands.let_go([held])
+            makes_room = self._slots.let_go([held])
             if makes_room or is_due_anew:
                 self.wake()
 

@@ -13,21 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import inf
 from time import monotonic
-from typing import Any
 
-from bot import agenda, announce, homes, typed
+from bot import agenda, announce, typed
 from bot.accounts import Account, Accounts
 from bot.admission import ASK_REFUSED, Admission, Ask, not_again, not_twice, refusal, shown
 from bot.announce import owe
-from bot.batches import LEFT_TO_PEOPLE, Batch
+from bot.batch.workflow import Batches
 from bot.blocks.refusals import already
-from bot.breakers import Breakers, count, why_paused
+from bot.clicks import Click, must_be_its_card, same_card
 from bot.directory import Directory
 from bot.errors import AskedBefore, ChainBroken, CountersignError, Outsider, Refused
-from bot.foresee import Foresight, foresee
 from bot.logs import get_logger
 from bot.model import (
-    ENDED,
     Approve,
     AttemptRefused,
     Command,
@@ -52,9 +49,12 @@ from bot.model import (
     order_key,
     reference_key,
 )
+from bot.pauses import Pauses, count, why_paused
 from bot.rules import decide
+from bot.simulate import Simulation, simulate
 from bot.store import Store, Unit
 from bot.store.chain import Head
+from bot.views import RequestViews
 from providers.contract import Facts, Standing
 
 log = get_logger(__name__)
@@ -62,8 +62,6 @@ log = get_logger(__name__)
 LINKS_AT_ONCE = 5_000
 """That are verified in one transaction: about a fortieth of a second."""
 NOT_VERIFIED_YET = "the history is still being verified; nothing is executed until that is done"
-PAGE = 10
-"""Requests in a list that is shown at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +77,7 @@ class Policy:
     """Who may decide as well when a request has waited so long; empty: nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Click:
-    """A button: which request, which version of its card, and where that card is."""
-
-    request_id: str
-    digest: str
-    channel: str
-    ts: str
-    ours: bool
-    """Slack says that this app posted the message."""
-    at_home: bool = False
-    """It is no message, but the clicker's own App Home."""
-    clicked: str = ""
-    """When, by Slack's clock, such as "1763683200.000100"; empty where Slack does not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some of a list, as it is shown at once."""
-
-    requests: Sequence[Request]
-    number: int
-    has_more: bool
-
-
-class Workflow:
+class Workflow(RequestViews):
     """What people and the worker can make happen to requests."""
 
     def __init__(
@@ -115,7 +88,7 @@ class Workflow:
         policy: Policy,
         directory: Directory,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self.accounts = accounts
         self._facts = facts
         self.policy = policy
@@ -124,9 +97,7 @@ class Workflow:
         self._verified = Head()
         self.unverified = NOT_VERIFIED_YET
         """Why the history is not known to be whole, and nothing is executed; empty when it is."""
-        self.breakers = Breakers(store, accounts, facts, directory)
-        from bot.batching import Batches  # it builds on this module
-
+        self.pauses = Pauses(store, accounts, facts, directory)
         self.batches = Batches(self, store)
 
     def facts(self, request: Request) -> Facts:
@@ -239,13 +210,6 @@ class Workflow:
         command = TakeBack(by, click.clicked)
         return await self._decide(click.request_id, by, "take back", lambda _: command, click)
 
-    async def see(self, request_id: str, by: Person) -> Request:
-        """The request as it is now. Raises `Refused` for somebody from another workspace."""
-        request = await self._store.read(lambda unit: self._present(unit, request_id))
-        if by.team != request.team:
-            raise Outsider("see the details")
-        return request
-
     async def may_deny(self, click: Click, by: Person) -> Request:
         """The request, if `by` could deny it now. Changes nothing; raises `Refused` if not."""
         return await self._could(click, lambda request: Deny(by, "", self.verdict(request, by)))
@@ -323,35 +287,6 @@ class Workflow:
         """Owe one person a private answer."""
         await self._store.write(lambda unit: owe(unit, announce.whisper(channel, person, text)))
 
-    async def find(self, prefix: str) -> Request:
-        """The request whose ID begins with `prefix`. Raises `Refused` when none or several do."""
-        wanted = prefix.strip().lower().lstrip("#")
-        if not wanted:
-            raise Refused(
-                "no_such_request", "Which one? Give the ID of a request; `/cancel-order mine` has yours."
-            )
-        is_id = 4 <= len(wanted) <= 32 and set(wanted) <= set("0123456789abcdef")
-        found = await self._store.read(lambda unit: unit.find(wanted)) if is_id else []
-        if len(found) == 1:
-            return found[0]
-        advice = (
-            "Several requests begin with that ID; give more of it."
-            if found
-            else ("There is no request with that ID. `/cancel-order mine` lists yours.")
-        )
-        raise Refused("no_such_request", advice)
-
-    async def ended(self, request_id: str) -> Request:
-        """A request that has ended. Raises `Refused` for any other."""
-
-        def look(unit: Unit) -> Request:
-            request = self._present(unit, request_id)
-            if request.state not in ENDED:
-                raise Refused("not_ended", "This request has not ended.")
-            return request
-
-        return await self._store.read(look)
-
     async def home_opened(self, person: Person) -> None:
         """Somebody looks at the App Home: paint it, and keep it up to date for a while."""
 
@@ -361,14 +296,14 @@ class Workflow:
 
         await self._store.write(note)
 
-    async def foresee(self, account: Account, by: Person) -> Foresight:
+    async def simulate(self, account: Account, by: Person) -> Simulation:
         """What would become of a request of `by`, as far as is known now. Raises `Refused` for somebody
         from another workspace."""
         if by.team != self.policy.team:
             raise Outsider("ask here")
 
-        def look(unit: Unit) -> Foresight:
-            return foresee(
+        def look(unit: Unit) -> Simulation:
+            return simulate(
                 self._directory,
                 account,
                 by,
@@ -383,35 +318,6 @@ class Workflow:
     def may_decide(self, request: Request, person: Person) -> bool:
         """Whether `person` may approve it as far as is known; who cannot be asked about may."""
         return self.verdict(request, person).answer is not Eligibility.NOT_ELIGIBLE
-
-    async def card_of(self, request_id: str) -> tuple[str, str] | None:
-        """Channel and timestamp of a request's card; None while it is not posted."""
-        card = await self._store.read(lambda unit: unit.card(request_id))
-        return None if card is None else (card.channel, card.ts)
-
-    async def mine(self, by: Person, page: int = 1) -> Page:
-        """The requests somebody made, the newest first."""
-        return await self._page(page, requester=str(by))
-
-    async def pending(self, page: int = 1) -> Page:
-        """What waits for people, the oldest first: nobody should wait for ever."""
-        states = [State.PENDING.value, State.APPROVED.value, State.NEEDS_PERSON.value]
-        return await self._page(page, states=states, oldest_first=True)
-
-    async def history(self, provider: str = "", by: Person | None = None, page: int = 1) -> Page:
-        """What has ended, the newest first; of one provider or of one requester, if given."""
-        states = [state.value for state in ENDED]
-        requester = str(by) if by else None
-        return await self._page(page, states=states, requester=requester, provider=provider or None)
-
-    async def _page(self, number: int, **which: Any) -> Page:
-        skip = (number - 1) * PAGE
-
-        def read(unit: Unit) -> list[Request]:
-            return unit.requests(**which, limit=PAGE + 1, skip=skip)
-
-        found = await self._store.read(read)
-        return Page(found[:PAGE], number, has_more=len(found) > PAGE)
 
     # --- what the worker does ---------------------------------------------------------------------
 
@@ -535,7 +441,7 @@ class Workflow:
             return before
         after = unit.save(before, events)
         self._follow(unit, before, after, events)
-        count(unit, after, events, self.facts(after), self.breakers.channels(after.provider))
+        count(unit, after, events, self.facts(after), self.pauses.channels(after.provider))
         return after
 
     def _follow(self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]) -> None:
@@ -545,19 +451,13 @@ class Workflow:
         due = agenda.due(before, after, events, unit.now, self.policy.timing)
         unit.schedule_all([(work.kind, after.id, work.lane, work.at) for work in due])
         told = announce.owed(before, self.by_name(after), events, self.facts(after))
-        owe(unit, *told, *homes.owed(unit))
+        owe(unit, *told, *announce.homes(unit))
 
     def by_name(self, request: Request) -> Request:
         """With whoever is on call now in place of the schedules, as far as that is known: a schedule
         cannot be mentioned."""
         approvers = self._directory.spelled_out(request.approvers)
         return replace(request, approvers=approvers)
-
-    def _present(self, unit: Unit, request_id: str) -> Request:
-        request = unit.request(request_id)
-        if request is None:
-            raise Refused("no_such_request", "This request is not known here. It may belong to another bot.")
-        return request
 
     def verdict(self, request: Request, by: Person) -> Verdict:
         """Against the list frozen into the request and the present one: the stricter wins."""
@@ -588,24 +488,3 @@ def _told_apart(unit: Unit, request: Request, command: Command) -> Command:
         return command
     detail = f"This is the order of request {others[0].short_id}, which is being dealt with already."
     return RecordOrder(replace(command.order, standing=Standing.NOT_CANCELLABLE, detail=detail, identity=""))
-
-
-def same_card(unit: Unit, request: Request | Batch, click: Click) -> None:
-    """`must_be_its_card`, and from now on its place is known."""
-    if must_be_its_card(unit, request, click):
-        unit.set_card(request.id, click.channel, click.ts)
-
-
-def must_be_its_card(unit: Unit, request: Request | Batch, click: Click) -> bool:
-    """A click counts only on the card itself, where it was posted: raises `Refused` for any other. Returns
-    whether that place was not written down yet."""
-    if isinstance(request, Request) and request.batch and request.state not in LEFT_TO_PEOPLE:
-        raise Refused("not_the_card", "This order is decided on together with others, on their common card.")
-    card = unit.card(request.id)
-    if click.at_home:
-        return False  # nobody else sees it, and Slack vouches for whose it is
-    if card is None and click.ours and click.channel == request.channel:
-        return True  # posted, and the process died before it could write that down; Slack vouches for it
-    if card is None or (card.channel, card.ts) != (click.channel, click.ts):
-        raise Refused("not_the_card", "This is not the current card of the request. Use the newest one.")
-    return False

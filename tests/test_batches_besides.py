@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.batch_views import View
-from bot.batches import batch_digest
+from bot.batch.rules import batch_digest
+from bot.batch.views import View
 from bot.model import State, digest
 from bot.store.chain import Head
 from sandbox.vendors.vendor import Fault

@@ -16,9 +16,9 @@ from bot.model import State, digest, reference_key
 from bot.store import Store
 from bot.store.chain import Head
 from bot.store.codec import dump_event, load_event, load_request
+from bot.store.requests import row_of
 from bot.store.sqlite import engine_for_migrations, path_of
 from bot.store.tables import EventRow, RequestRow
-from bot.store.unit import row_of
 
 
 def figure(**limits: float) -> Figure:

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from bot.store import hands
+from bot.store import slots
 from sandbox.slack.model import Message
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 
-LANE = hands.AT_ONCE_PER_LANE
+LANE = slots.AT_ONCE_PER_LANE
 ROOM = LANE + 2
 """How much the bot does at once in these tests, so that a few calls would fill it if they were let."""
 
@@ -24,7 +24,7 @@ def transport() -> str:
 @pytest.fixture
 async def patient_world(quiet_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A town whose bot waits for a hanging provider much longer than these tests take."""
-    monkeypatch.setattr(hands, "AT_ONCE", ROOM)
+    monkeypatch.setattr(slots, "AT_ONCE", ROOM)
     await quiet_world.start_bot(PROVIDER_TIMEOUT="50s", RECONCILE_AFTER="60s")
     return quiet_world
 

@@ -49,7 +49,7 @@ class Rule:
 RULES = (
     Rule(
         "the rules and the words are pure: no clock, no disk, no network, no Slack",
-        modules=("bot.rules", "bot.model", "bot.batches"),
+        modules=("bot.rules", "bot.model", "bot.batch.rules"),
         never=EVERYTHING,
         except_for=(*PURE_STDLIB, "bot.model", "bot.rules", "bot.errors", "providers.contract"),
     ),
@@ -66,7 +66,7 @@ RULES = (
             *PURE_STDLIB,
             "bot.blocks",
             "bot.model",
-            "bot.batches",
+            "bot.batch.rules",
             "providers.contract",
         ),
     ),
@@ -122,7 +122,7 @@ RULES = (
         never=("bot*", *SLACK, "asyncio", "socket"),
         except_for=(
             "bot.audit",
-            "bot.batches",
+            "bot.batch.rules",
             "bot.blocks",
             "bot.errors",
             "bot.model",

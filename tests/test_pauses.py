@@ -1,4 +1,4 @@
-"""Breakers: nothing is sent while a provider is paused, and what waited goes on when somebody says so."""
+"""Pauses: nothing is sent while a provider is paused, and what waited goes on when somebody says so."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlmodel import Session, col, select
 
 from bot.audit.history import Row, verify
-from bot.batches import Batch, BatchEvent, batch_digest
+from bot.batch.rules import Batch, BatchEvent, batch_digest
 from bot.errors import ChainBroken
 from bot.model import Event, Request
 from bot.rules import evolve

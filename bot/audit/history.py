@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from bot.store import chain
 from bot.store.chain import Head
-from bot.store.raw import LINK
+from bot.store.raw import COLUMNS
 from bot.store.reading import streamed
 from bot.store.tables import BatchRow, EventRow, LineRow, RequestRow
 
@@ -57,13 +57,13 @@ class Choice:
 
 def verify(connection: Connection) -> Head:
     """Walk the whole chain; returns its head. Raises `ChainBroken` at the first row that is wrong."""
-    with streamed(connection, select(*LINK).order_by(col(EventRow.seq))) as rows:
+    with streamed(connection, select(*COLUMNS).order_by(col(EventRow.seq))) as rows:
         return chain.follow(Head(), rows)
 
 
 def chosen(connection: Connection, choice: Choice) -> Iterator[Row]:
     """The chosen rows of a history that verifies, in order."""
-    query = select(*LINK).where(_wanted(choice)).order_by(col(EventRow.seq))
+    query = select(*COLUMNS).where(_wanted(choice)).order_by(col(EventRow.seq))
     since, until = _spelled(choice.since), _spelled(choice.until)
     with streamed(connection, query) as rows:
         for found in rows:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from bot.audit.dossier import Dossier, OnList, Step
 from bot.audit.page import Markup, Part, code, tag
-from bot.batches import (
+from bot.batch.rules import (
     LEFT_TO_PEOPLE,
     BatchAttemptRefused,
     BatchDecided,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlmodel import Session, col, select
 
 from bot.audit.history import verify
-from bot.batches import Batch, BatchAttemptRefused
+from bot.batch.rules import Batch, BatchAttemptRefused
 from bot.model import (
     ENDED,
     Approved,

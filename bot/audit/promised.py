@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 from sqlmodel import Session, col, select
 
-from bot.batches import LEFT_TO_PEOPLE, Batch, BatchRequested, is_done
+from bot.batch.rules import LEFT_TO_PEOPLE, Batch, BatchRequested, is_done
 from bot.blocks.batch_card import batch_card
 from bot.blocks.batch_words import counts
 from bot.blocks.cards import Message, approval_card

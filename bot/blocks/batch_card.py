@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from bot.batches import Batch, batch_digest, is_checking, is_done, stoppable, waiting
+from bot.batch.rules import Batch, batch_digest, is_checking, is_done, stoppable, waiting
 from bot.blocks import ids
 from bot.blocks.batch_words import (
     AS_WISHED,

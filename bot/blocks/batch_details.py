@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from bot.batches import Batch, batch_digest, is_done, stoppable
+from bot.batch.rules import Batch, batch_digest, is_done, stoppable
 from bot.blocks import ids
 from bot.blocks.batch_card import button
 from bot.blocks.batch_words import counts, in_numbers, numbered, orders, these, whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.batches import Batch, waiting
+from bot.batch.rules import Batch, waiting
 from bot.blocks import ids
 from bot.blocks.batch_words import (
     counts,

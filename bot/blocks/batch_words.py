@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bot.batches import Batch
+from bot.batch.rules import Batch
 from bot.blocks.text import capital, code, literal, mention, sentence
 from bot.blocks.words import in_words, label, listing, tally, word
 from bot.model import Request, State

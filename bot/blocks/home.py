@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.batches import Batch
+from bot.batch.rules import Batch
 from bot.blocks import ids
 from bot.blocks.batch_card import decision_buttons as batch_buttons
 from bot.blocks.batch_notices import batch_line, batch_question

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bot.audit.dossier import dossier, find, find_lists
 from bot.audit.evidence import evidence
-from bot.batches import Batch
+from bot.batch.rules import Batch
 from bot.cli.console import FAILED, OK, complain, database, plainly, say
 from bot.cli.exported import written
 from bot.store.reading import reading

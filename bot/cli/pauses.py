@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import getpass
 
-from bot import breakers, typed
-from bot.blocks import pauses
+from bot import pauses, typed
+from bot.blocks.pauses import where, why
 from bot.cli.console import BAD_SETTINGS, FAILED, OK, Commands, complain, opened, read_settings, say
 from bot.logs import one_line
 from bot.settings import Settings
@@ -31,23 +31,23 @@ def _pause(given: argparse.Namespace) -> int:
         complain(problem, BAD_SETTINGS)
     facts, channels = _meant(given, read_settings())
     with opened() as store:
-        if store.read_now(lambda unit: breakers.reveals(unit, given.reason, KNOWN)):
+        if store.read_now(lambda unit: pauses.reveals(unit, given.reason, KNOWN)):
             complain(typed.reveals("reason"), BAD_SETTINGS)
         now, is_new = store.write_now(
-            lambda unit: breakers.pause(unit, facts, _who(), one_line(given.reason), channels)
+            lambda unit: pauses.pause(unit, facts, _who(), one_line(given.reason), channels)
         )
     if is_new:
-        say(one_line(f"{pauses.why(now, facts)}. The channel is told by the running bot."))
+        say(one_line(f"{why(now, facts)}. The channel is told by the running bot."))
     else:
         since = f"since {now.since:%Y-%m-%d %H:%M} UTC by {now.by}"
-        say(one_line(f"Cancelling {pauses.where(facts)} is paused already, {since}: {now.reason}"))
+        say(one_line(f"Cancelling {where(facts)} is paused already, {since}: {now.reason}"))
     return OK
 
 
 def _resume(given: argparse.Namespace) -> int:
     facts, channels = _meant(given, read_settings())
     with opened() as store:
-        told = store.write_now(lambda unit: breakers.resume(unit, facts, _who(), channels, KNOWN))
+        told = store.write_now(lambda unit: pauses.resume(unit, facts, _who(), channels, KNOWN))
     say(one_line(told))
     return OK
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bot.batches import Batch, batch_digest
+from bot.batch.rules import Batch, batch_digest
 from bot.blocks.batch_words import in_numbers
 from bot.blocks.words import FINDINGS, in_words
 from bot.cli import evidence

@@ -6,16 +6,16 @@ import argparse
 import asyncio
 import re
 
-from bot import breakers
+from bot import pauses
 from bot.accounts import Account
 from bot.cli.console import FAILED, OK, Commands, complain, opened, read_settings, say
 from bot.cli.pauses import KNOWN
 from bot.cli.visit import Visit, visiting
 from bot.directory import Directory
-from bot.foresee import Foresight, Style, foresee, in_words
 from bot.logs import one_line
 from bot.model import Person
 from bot.settings import Settings
+from bot.simulate import Simulation, Style, in_words, simulate
 from bot.slack import SlackProblem
 from bot.store.transaction import utc_now
 
@@ -43,7 +43,7 @@ def _simulate(given: argparse.Namespace) -> int:
         complain(f"There is no provider {one_line(given.provider)!r}.", FAILED)
     with opened() as store:
         facts = KNOWN[given.provider]
-        paused = store.read_now(lambda unit: breakers.why_paused(unit, facts, KNOWN))
+        paused = store.read_now(lambda unit: pauses.why_paused(unit, facts, KNOWN))
     try:
         found = asyncio.run(_ask(settings, given, paused))
     except SlackProblem as problem:
@@ -53,7 +53,7 @@ def _simulate(given: argparse.Namespace) -> int:
     return OK if found.can_be_approved else FAILED
 
 
-async def _ask(settings: Settings, given: argparse.Namespace, paused: str) -> Foresight:
+async def _ask(settings: Settings, given: argparse.Namespace, paused: str) -> Simulation:
     async with visiting(settings) as visit:
         account = _account(visit, given)
         identity = await visit.slack.whoami()
@@ -62,7 +62,7 @@ async def _ask(settings: Settings, given: argparse.Namespace, paused: str) -> Fo
         await asyncio.gather(directory.refresh(*visit.lists), directory.ask([requester]))
         if directory.is_nobody(requester):
             complain(f"There is no {requester.user} in this workspace.", FAILED)
-        return foresee(
+        return simulate(
             directory,
             account,
             requester,

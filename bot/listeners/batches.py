@@ -9,20 +9,20 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.batch_asks import BatchAsk
-from bot.batches import Batch, read_lines, split_lines, write_line
+from bot.batch.asking import BatchAsk
+from bot.batch.rules import Batch, read_lines, split_lines, write_line
 from bot.blocks import forms, ids
 from bot.blocks.batch_details import batch_deny_form, batch_details, batch_question_form
 from bot.blocks.cards import CALLED_OFF
 from bot.blocks.text import literal
+from bot.clicks import Click
 from bot.errors import BadForm, CountersignError, SomeAskedBefore
-from bot.listeners.answers import SAY_WHAT, SAY_WHY, attempt
+from bot.listeners.answers import SAY_WHAT, SAY_WHY, answer, attempt, open_view
 from bot.listeners.payload import pressed, text_at, who_acted
-from bot.listeners.votes import answer, open_view
 from bot.logs import get_logger
 from bot.model import Person, Request
 from bot.slack import Slack, SlackProblem
-from bot.workflow import Click, Workflow
+from bot.workflow import Workflow
 
 log = get_logger(__name__)
 

@@ -11,18 +11,19 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import asking
 from bot.asking import Meant
-from bot.batch_views import Views
+from bot.batch.views import Views
 from bot.blocks import forms, ids, notices
 from bot.blocks.batch_notices import batch_line, batch_status
 from bot.blocks.text import literal, mention, when
 from bot.errors import CountersignError
-from bot.foresee import Style, in_words
 from bot.listeners.answers import SLOW, attempt
 from bot.listeners.payload import Body, message_text, pressed, text_at, who_acted, who_typed
 from bot.logs import get_logger
 from bot.model import Person, Request
+from bot.simulate import Style, in_words
 from bot.slack import Slack, SlackProblem
-from bot.workflow import Page, Workflow
+from bot.views import Page
+from bot.workflow import Workflow
 
 log = get_logger(__name__)
 
@@ -185,13 +186,13 @@ class Desk:
         if named is None:
             return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
         reason = " ".join(rest[1:] if named else rest) or NO_REASON
-        return await self._workflow.breakers.pause(named, person, reason)
+        return await self._workflow.pauses.pause(named, person, reason)
 
     async def _resume(self, person: Person, rest: list[str]) -> str:
         named = self._named(rest)
         if named is None or (rest and not named):
             return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
-        return literal(await self._workflow.breakers.resume(named, person), 2000)
+        return literal(await self._workflow.pauses.resume(named, person), 2000)
 
     async def _simulate(self, person: Person, rest: list[str]) -> str:
         """Of a provider, and of one of its accounts where there are several."""
@@ -203,7 +204,7 @@ class Desk:
         account = accounts.find(named, rest[1] if len(rest) > 1 else names[0] if len(names) == 1 else "")
         if account is None:
             return f"Which account? There are: {literal(', '.join(names), 1000)}."
-        return "\n".join(in_words(await self._workflow.foresee(account, person), IN_SLACK))
+        return "\n".join(in_words(await self._workflow.simulate(account, person), IN_SLACK))
 
     def _named(self, words: list[str]) -> str | None:
         """The provider that the first word names; empty when it names none, None when it seems to be one

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.blocks.cards import read_button
+from bot.clicks import Click
 from bot.errors import Refused
 from bot.model import Person
-from bot.workflow import Click
 
 Body = Mapping[str, Any]
 _TIME = re.compile(r"[0-9]{1,12}\.[0-9]{1,6}", re.ASCII)

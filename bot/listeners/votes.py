@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_bolt.response import BoltResponse
 
 from bot.blocks import forms, ids
 from bot.blocks.details import details_view
-from bot.errors import CountersignError, Refused
-from bot.listeners.answers import SLOW, attempt
-from bot.listeners.payload import clicked, text_at, who_acted
+from bot.clicks import Click
+from bot.listeners.answers import answer, open_view
 from bot.logs import get_logger
 from bot.model import Person
-from bot.slack import Slack, SlackProblem
-from bot.workflow import Click, Workflow
+from bot.slack import Slack
+from bot.workflow import Workflow
 
 log = get_logger(__name__)
 
@@ -93,36 +90,3 @@ def _register_details(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
             await open_view(slack, body, details_view(request, workflow.facts(request)))
 
         await answer(ack, workflow, body, show)
-
-
-async def open_view(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> None:
-    try:
-        await slack.open_view(text_at(body, "trigger_id"), view)
-    except SlackProblem as problem:
-        log.warning("form_not_opened", why=problem.code)
-        raise Refused("slow", SLOW) from None
-
-
-async def answer(
-    ack: AsyncAck,
-    workflow: Workflow,
-    body: dict[str, Any],
-    act: Callable[[Click, Person], Awaitable[object]],
-) -> None:
-    """Do what was clicked, or tell the clicker privately why not, and then acknowledge it. When neither
-    could be stored Slack is told so at once, and shows the person that it did not work."""
-    person, channel = who_acted(body), text_at(body, "channel", "id")
-    click: Click | None = None
-
-    async def work() -> object:
-        nonlocal click
-        click = clicked(body, text_at(body, "api_app_id"))
-        return await act(click, person)
-
-    result = await attempt("button", work())
-    if isinstance(result, CountersignError):
-        result = await attempt("private answer", workflow.refuse(click, channel, person, result))
-    if isinstance(result, CountersignError):
-        ack.response = BoltResponse(status=500, body="not stored")
-    else:
-        await ack()

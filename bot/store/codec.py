@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from bot.batches import Batch, BatchEvent
+from bot.batch.rules import Batch, BatchEvent
 from bot.model import Event, Request, canonical
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

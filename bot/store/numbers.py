@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func
 from sqlmodel import col, select
 
-from bot.batches import BatchAttemptRefused
+from bot.batch.rules import BatchAttemptRefused
 from bot.model import OPEN, Event
 from bot.store.codec import is_of_batch, load_batch_event, load_event
 from bot.store.tables import ActionRow, EventRow, MessageRow, RequestRow

@@ -25,7 +25,7 @@ PRESENCE = LOCKS + 1
 NEWS = "countersign"
 """The channel on which writers tell of new work."""
 
-LINK: dict[str, Any] = {
+CONNECTION: dict[str, Any] = {
     "client_encoding": "utf8",
     "connect_timeout": 5,
     # A server that vanished without a word is noticed within seconds, in either direction.
@@ -110,7 +110,7 @@ def _open(url: str, isolation: Any, connections: int = 1) -> Engine:
         isolation_level=isolation,
         pool_size=connections,
         max_overflow=0,
-        connect_args={**LINK, "options": options(url, _LIMITS), "application_name": "countersign"},
+        connect_args={**CONNECTION, "options": options(url, _LIMITS), "application_name": "countersign"},
     )
 
     @event.listens_for(engine, "connect")

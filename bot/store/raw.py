@@ -43,5 +43,5 @@ def _on_postgres(element: Raw, compiler: SQLCompiler, **options: Any) -> str:
 
 
 _AS_STORED = ("request_id", "at", "kind", "body", "previous", "hash")
-LINK = (col(EventRow.seq), *(Raw(getattr(EventRow, name)) for name in _AS_STORED))
+COLUMNS = (col(EventRow.seq), *(Raw(getattr(EventRow, name)) for name in _AS_STORED))
 """A row of the history as `chain.follow` reads it."""

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from bot.errors import StorageError
 from bot.store import schema
 from bot.store.database import is_sqlite, said
-from bot.store.postgres import LINK, options
+from bot.store.postgres import CONNECTION, options
 from bot.store.sqlite import BUSY_MS, path_of
 
 NEEDS_ITS_LOG = (
@@ -74,7 +74,7 @@ def engine_for_reading(url: str) -> Engine:
 
 
 def _of_a_server(url: str) -> Engine:
-    given = {**LINK, "options": options(url, "-c default_transaction_read_only=on")}
+    given = {**CONNECTION, "options": options(url, "-c default_transaction_read_only=on")}
     return create_engine(
         url,
         hide_parameters=True,

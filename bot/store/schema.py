@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bot.errors import StorageError
 from bot.store.database import is_sqlite, said
-from bot.store.postgres import LINK
+from bot.store.postgres import CONNECTION
 from bot.store.sqlite import path_of, prepare_file
 
 STEPS_AT_ONCE = 20_000
@@ -81,7 +81,7 @@ def upgrade(url: str) -> None:
 
 
 def _engine(url: str) -> Engine:
-    return create_engine(url, connect_args={} if is_sqlite(url) else LINK)
+    return create_engine(url, connect_args={} if is_sqlite(url) else CONNECTION)
 
 
 def problem(url: str, connect: Callable[[str], Engine] = _engine) -> str | None:

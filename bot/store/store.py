@@ -20,10 +20,10 @@ from bot.errors import Conflict, StorageError
 from bot.logs import get_logger
 from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
-from bot.store.hands import Hands
-from bot.store.several import Unit
+from bot.store.slots import Slots
 from bot.store.together import Piece, Together
 from bot.store.transaction import MESSAGES, WORK, News, utc_now
+from bot.store.unit import Unit
 
 log = get_logger(__name__)
 
@@ -39,7 +39,7 @@ class Store:
         self._clock = clock
         self.teller = secrets.token_hex(8)
         """By which a process knows what it told others itself."""
-        self.hands = Hands()
+        self.slots = Slots()
         """Of the worker in this process."""
         self.delivers: Callable[[], bool] = lambda: False
         """Whether it delivers what is owed. The thread that writes asks."""
@@ -162,13 +162,13 @@ class Store:
             with self._writer.transaction() as connection:
                 now = self._time(self._database.begin(connection))
                 for piece in pieces:
-                    units.append(Unit(connection, lambda: now, self.hands))
+                    units.append(Unit(connection, lambda: now, self.slots))
                     piece.run_in(units[-1]).claim_at_once()
                 if about := self.to_tell(*(unit.news for unit in units)):
                     self._database.tell(connection, " ".join([self.teller, *about]))
         except BaseException:
             for unit in units:
-                self.hands.let_go(unit.claimed)
+                self.slots.let_go(unit.claimed)
             raise
         self._is_untidy = self._is_untidy or any(unit.wiped for unit in units)
 
@@ -188,7 +188,7 @@ class Store:
         there = [each for each in news if each is not None]
         is_left = any(each.due_now for each in there)
         is_due = any(each.due_in is not None for each in there)
-        work = is_left or (is_due and not self.hands.are_free)
+        work = is_left or (is_due and not self.slots.are_free)
         messages = any(each.owed_in for each in there) and not self.delivers()
         return [WORK] * work + [MESSAGES] * messages
 

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from bot.logs import get_logger
-from bot.store.several import Unit
+from bot.store.unit import Unit
 
 log = get_logger(__name__)
 

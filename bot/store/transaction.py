@@ -17,7 +17,7 @@ from sqlalchemy import Connection, CursorResult, Executable
 from sqlmodel import SQLModel
 
 from bot.model import Event
-from bot.store.hands import NOBODYS, Claimed, Hands
+from bot.store.slots import NO_SLOTS, Claimed, Slots
 
 Values = Mapping[str, Any]
 Rows = CursorResult[*tuple[Any, ...]]
@@ -70,12 +70,12 @@ class Transaction:
         self,
         connection: Connection,
         clock: Callable[[], datetime] = utc_now,
-        hands: Hands = NOBODYS,
+        slots: Slots = NO_SLOTS,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._now: datetime | None = None
-        self.hands = hands
+        self.slots = slots
         """Of the worker in this process."""
         self.claimed: list[Claimed] = []
         """What was taken for it in this transaction."""

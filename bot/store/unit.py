@@ -1,350 +1,142 @@
-"""One transaction: load requests, save what happened to them, and what follows from that."""
+"""One transaction about orders that were asked for together, besides what it does about each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    Executable,
-    bindparam,
-    delete,
-    func,
-    insert,
-    literal,
-    union_all,
-    update,
-)
-from sqlalchemy import select as sqlalchemy_select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Executable, bindparam, func, insert, update
 from sqlmodel import col, select
 
-from bot.errors import ChainBroken, Conflict
-from bot.model import (
-    ENDED,
-    OPEN,
-    ApprovalTakenBack,
-    ApprovalVoided,
-    Approved,
-    Event,
-    OrderRead,
-    Permitted,
-    Request,
-    State,
-    order_key,
-)
-from bot.rules import evolve, replay
-from bot.store import numbers
-from bot.store.chain import Head
-from bot.store.codec import dump_request, load_request
-from bot.store.messages import OwedMessages
-from bot.store.numbers import Numbers, Told
-from bot.store.past import History
-from bot.store.pauses import Pauses
-from bot.store.tables import (
-    BatchRow,
-    LineRow,
-    PermitRow,
-    ReferenceRow,
-    RequestRow,
-    VoteRow,
-)
-from bot.store.work import DueWork
+from bot.batch.rules import Batch, BatchEvent, BatchQuestioned
+from bot.errors import ChainBroken
+from bot.model import BEFORE_PERMIT, Request, State
+from bot.store.codec import dump_batch, dump_batch_event, load_batch, load_batch_event, load_request
+from bot.store.requests import RequestUnit, begins_with
+from bot.store.tables import BatchRow, EventRow, LineRow, RequestRow
 
-_ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
-_WITH_ITS_OWN_CARD = _ALONE | (RequestRow.state == State.NEEDS_PERSON.value)
-
-_THIS: BindParameter[str] = bindparam("request")
-_BODY = select(RequestRow.body)
-_REQUEST = _BODY.where(col(RequestRow.id) == _THIS)
-_REFERENCE = select(ReferenceRow.value).where(col(ReferenceRow.request_id) == _THIS)
-_OPEN_FOR = _BODY.where(col(RequestRow.reference_key) == bindparam("key"), col(RequestRow.is_open))
-_SAME_ORDER = _BODY.where(
-    col(RequestRow.order_key) == bindparam("key"), col(RequestRow.is_open), col(RequestRow.id) != _THIS
+_BODY = select(BatchRow.body)
+_BATCH = _BODY.where(col(BatchRow.id) == bindparam("batch"))
+_LINES = select(RequestRow.id, RequestRow.body).where(
+    col(RequestRow.id).in_(bindparam("lines", expanding=True))
 )
-_FOR = (
-    _BODY.where(col(RequestRow.reference_key) == bindparam("key"))
-    .where(col(RequestRow.created_at) >= bindparam("since"))
-    .order_by(col(RequestRow.created_at).desc(), col(RequestRow.id))
-)
-_ROW = sqlalchemy_select(*(each for each in RequestRow.__table__.c if each.name != "body")).where(  # type: ignore[attr-defined]
-    col(RequestRow.id) == _THIS
+_LINE_STATES = (
+    select(RequestRow.state, func.count())
+    .where(col(RequestRow.id).in_(select(LineRow.request_id).where(col(LineRow.batch) == bindparam("batch"))))
+    .group_by(col(RequestRow.state))
 )
 
-_COUNTS = union_all(  # each by itself, because the index has each in the order of time
-    *(
-        select(literal(state.value), func.count()).where(
-            col(RequestRow.state) == state.value, col(RequestRow.created_at) >= bindparam("since")
+
+class Unit(RequestUnit):
+    """A database transaction in the words of the bot. Use it inside `Store.write` or `Store.read`."""
+
+    def begin_batch(self, batch: Batch) -> None:
+        """Save what was asked for together, and its first event; `begin` its lines after that."""
+        self.note_of_batch(batch.id, batch.asked)
+        row = {
+            "id": batch.id,
+            "is_open": True,
+            "provider": batch.asked.provider,
+            "requester": str(batch.requester),
+            "created_at": batch.created_at,
+            "body": dump_batch(batch),
+        }
+        self._change_all(insert(BatchRow), [row])
+        lines = enumerate(batch.asked.lines, 1)
+        self._change_all(
+            insert(LineRow), [{"request_id": one, "batch": batch.id, "number": n} for n, one in lines]
         )
-        for state in State
-    )
-)
-_UNDECIDED_OF = (
-    select(func.count()).where(
-        col(RequestRow.requester) == bindparam("by"),
-        col(RequestRow.is_open),
-        RequestRow.state != State.NEEDS_PERSON.value,
-        _ALONE,
-    ),
-    select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open)),
-)
 
-_ADD_REQUEST, _ADD_REFERENCE, _ADD_VOTE, _ADD_PERMIT = map(
-    insert, (RequestRow, ReferenceRow, VoteRow, PermitRow)
-)
-_CHANGING = ("version", "state", "is_open", "order_key", "body")
-_STORE = (
-    update(RequestRow)
-    .where(col(RequestRow.id) == bindparam("was_id"), col(RequestRow.version) == bindparam("was_version"))
-    .values({name: bindparam(name) for name in _CHANGING})
-)
-_FORGET_VOTES = delete(VoteRow).where(col(VoteRow.request_id) == _THIS)
-_FORGET_VOTES_OF = _FORGET_VOTES.where(col(VoteRow.person) == bindparam("by"))
-_WIPE = delete(ReferenceRow).where(col(ReferenceRow.request_id) == _THIS)
+    def note_of_batch(self, batch_id: str, event: BatchEvent) -> None:
+        self._link([(batch_id, event.kind, dump_batch_event(event))])
 
-NOT_LOOKED_UP = ENDED | {State.NEEDS_PERSON}
-"""States in which nothing is sent or read at the provider any more, so that nobody needs the exact
-reference."""
+    def questions_about(self, batch_id: str) -> list[BatchQuestioned]:
+        """What was asked about a batch so far."""
+        asked = EventRow.request_id == batch_id, EventRow.kind == "batch_questioned"
+        mine = select(EventRow.body).where(*asked).order_by(col(EventRow.seq))
+        found = [load_batch_event(body) for body in self._ask(mine).scalars()]
+        return [one for one in found if isinstance(one, BatchQuestioned)]
 
+    def batch(self, batch_id: str) -> Batch | None:
+        body = self._ask(_BATCH, batch=batch_id).scalar()
+        return None if body is None else load_batch(body)
 
-class RequestUnit(History, DueWork, OwedMessages):
-    """What a transaction does about requests and their history; `Unit` in `bot/store/several.py` is all of
-    it."""
+    def prove_batch(self, batch: Batch) -> None:
+        """Raise `ChainBroken` unless it is what its first event says."""
+        mine = select(EventRow.at, EventRow.body).where(EventRow.request_id == batch.id)
+        first = self._ask(mine.order_by(col(EventRow.seq)).limit(1)).first()
+        if first is None or Batch(batch.id, first.at, load_batch_event(first.body)) != batch:  # type: ignore[arg-type]
+            raise ChainBroken(0, f"batch {batch.id} is not what its history says")
 
-    @cached_property
-    def pauses(self) -> Pauses:
-        return Pauses(self._connection, self._clock)
+    def find_batches(self, prefix: str) -> list[Batch]:
+        """Those whose ID begins with `prefix`; at most two."""
+        mine = begins_with(col(BatchRow.id), prefix)
+        return self._batches(_BODY.where(*mine).limit(2))
 
-    # --- requests ---------------------------------------------------------------------------------
-
-    def request(self, request_id: str) -> Request | None:
-        body = self._ask(_REQUEST, request=request_id).scalar()
-        return None if body is None else load_request(body)
-
-    def find(self, prefix: str) -> list[Request]:
-        """Requests whose ID begins with `prefix`; at most two, to tell "found" from "ambiguous"."""
-        return self._requests(_BODY.where(*begins_with(col(RequestRow.id), prefix)).limit(2))
-
-    def open_request_for(self, reference_key: str) -> Request | None:
-        return next(iter(self._requests(_OPEN_FOR, key=reference_key)), None)
-
-    def requests_for(self, reference_key: str, since: datetime) -> list[Request]:
-        """All requests for one order since then, the newest first."""
-        return self._requests(_FOR, key=reference_key, since=since)
-
-    def open_requests_with(self, order_key: str, but: str) -> list[Request]:
-        """Other open requests that turned out to be about the same order."""
-        return self._requests(_SAME_ORDER, key=order_key, request=but)
-
-    def open_requests_of(self, requester: str) -> int:
-        """How many requests of one person are not decided yet."""
-        alone, together = (self._ask(query, by=requester).scalar_one() for query in _UNDECIDED_OF)
-        return int(alone + together)
-
-    def requests(
+    def batches(
         self,
         *,
+        is_open: bool | None = None,
         states: Sequence[str] = (),
         requester: str | None = None,
         provider: str | None = None,
-        since: datetime | None = None,
         limit: int = 50,
         skip: int = 0,
         oldest_first: bool = False,
-        with_lines: bool = False,
-    ) -> list[Request]:
-        """The newest requests first, unless `oldest_first`. Those that were asked for in a batch only
-        `with_lines`, or when one needs a person by itself."""
-        values = {"requester": requester, "provider": provider, "since": since}
+    ) -> list[Batch]:
+        """The newest first, unless `oldest_first`. With `states`, those with a line in one of them."""
+        values = {"is_open": is_open, "requester": requester, "provider": provider}
         given = {name: value for name, value in values.items() if value is not None}
-        query = _listing(tuple(states), frozenset(given), oldest_first, with_lines)
-        return self._requests(query, **given, limit=limit, skip=skip, reach=skip + limit)
+        query = _listing(tuple(states), frozenset(given), oldest_first)
+        return self._batches(query, **given, limit=limit, skip=skip)
 
-    def counts(self, since: datetime) -> dict[State, int]:
-        """How many requests made since then are in each state."""
-        return {State(state): n for state, n in self._ask(_COUNTS, since=since) if n}
+    def _batches(self, query: Executable, **values: Any) -> list[Batch]:
+        return [load_batch(body) for body in self._ask(query, **values).scalars()]
 
-    def _requests(self, query: Executable, **values: Any) -> list[Request]:
-        return [load_request(body) for body in self._ask(query, **values).scalars()]
+    def lines_of(self, batch: Batch) -> list[Request]:
+        """Its requests, in the order in which they were asked for."""
+        found = dict(map(tuple, self._ask(_LINES, lines=batch.asked.lines)))
+        return [load_request(found[one]) for one in batch.asked.lines]
 
-    # --- what happens to them ---------------------------------------------------------------------
+    def line_of(self, batch_id: str) -> Request | None:
+        """The line of a batch that people can still decide on, if there is one; else its first."""
+        batch = self.batch(batch_id)
+        if batch is None:
+            return None
+        lines = self.lines_of(batch)
+        return next((line for line in lines if line.state in BEFORE_PERMIT), lines[0])
 
-    def begin(self, request_id: str, event: Event, reference: str) -> Request:
-        """Save the first event of a request, and the exact reference beside it.
+    def line_states(self, batch_id: str) -> dict[State, int]:
+        """How many lines of a batch are in each state."""
+        return {State(state): n for state, n in self._ask(_LINE_STATES, batch=batch_id)}
 
-        Raises `IntegrityError` when the order is spoken for by another open request.
-        """
-        return self.begin_all([(request_id, event, reference)])[0]
+    def close_batch(self, batch_id: str) -> bool:
+        """Note that nothing happens to it by itself any more. False when that was noted before."""
+        mine = (col(BatchRow.id) == batch_id) & col(BatchRow.is_open)
+        return self._change(update(BatchRow).where(mine).values(is_open=False)) == 1
 
-    def begin_all(self, first: Sequence[tuple[str, Event, str]]) -> list[Request]:
-        """`begin` for many: their IDs, first events and exact references."""
-        begun = [evolve(None, event, self.now, one) for one, event, _ in first]
-        self._append([(one, event) for one, event, _ in first])
-        self._change_all(_ADD_REQUEST, [row_of(request) for request in begun])
-        references = [{"request_id": one, "value": reference} for one, _, reference in first]
-        self._change_all(_ADD_REFERENCE, references)
-        return begun
+    def open_requests_among(self, keys: Sequence[str]) -> dict[str, Request]:
+        """Those of these orders that are being dealt with, by their reference keys."""
+        mine = col(RequestRow.reference_key).in_(list(keys)) & col(RequestRow.is_open)
+        rows = self._ask(select(RequestRow.reference_key, RequestRow.body).where(mine))
+        return {key: load_request(body) for key, body in rows}
 
-    def save(self, before: Request, events: Sequence[Event]) -> Request:
-        """Append `events` and store what the request becomes.
-
-        Raises `Conflict` when somebody else saved it since `before` was read; nothing is kept then.
-        """
-        return self.save_all([(before, events)])[0]
-
-    def save_all(self, changes: Sequence[tuple[Request, Sequence[Event]]]) -> list[Request]:
-        """`save` for many at once, in a few statements. Raises `Conflict` as it does."""
-        saved = []
-        for before, events in changes:
-            after = before
-            for event in events:
-                after = evolve(after, event, self.now, before.id)
-            saved.append(after)
-        self._store_rows([before for before, _ in changes], saved)
-        self._append([(before.id, event) for before, events in changes for event in events])
-        self._vote(changes)
-        for before, events in changes:
-            for event in events:
-                self._guard(before, event)
-        if ended := [{"request": after.id} for after in saved if after.state in NOT_LOOKED_UP]:
-            self._change_all(_WIPE, ended)
-            self.wiped = True
-        return saved
-
-    def reference(self, request_id: str) -> str | None:
-        """The exact reference; None when it was wiped, as nothing is looked up any more."""
-        return self._ask(_REFERENCE, request=request_id).scalar()
-
-    def references_at(self, providers: Sequence[str]) -> list[str]:
-        """The exact references of open requests."""
-        of = select(RequestRow.id).where(col(RequestRow.provider).in_(list(providers)))
-        query = select(ReferenceRow.value).where(col(ReferenceRow.request_id).in_(of))
-        return list(self._ask(query).scalars())
-
-    def _store_rows(self, before: Sequence[Request], after: Sequence[Request]) -> None:
-        changed = []
-        for old, new in zip(before, after, strict=True):
-            row = row_of(new)
-            was = {"was_id": old.id, "was_version": old.version}
-            changed.append(was | {name: row[name] for name in _CHANGING})
-        if self._change_all(_STORE, changed) != len(changed):
-            raise Conflict(before[0].id)
-
-    def _vote(self, changes: Sequence[tuple[Request, Sequence[Event]]]) -> None:
-        votes = [
-            {"request_id": before.id, "person": str(event.by), "digest": event.digest}
-            for before, events in changes
-            for event in events
-            if isinstance(event, Approved)
-        ]
-        try:
-            self._change_all(_ADD_VOTE, votes)
-        except IntegrityError as taken:
-            raise Conflict(changes[0][0].id) from taken
-
-    def _guard(self, before: Request, event: Event) -> None:
-        """Rows whose unique constraints hold even if the code above them were wrong."""
-        match event:
-            case ApprovalVoided(by, _) | ApprovalTakenBack(by):
-                self._change(_FORGET_VOTES_OF, request=before.id, by=str(by))
-            case OrderRead(_):
-                self._change(_FORGET_VOTES, request=before.id)
-            case Permitted(epoch, attempt, _, _):
-                permit = {"epoch": epoch, "request_id": before.id, "attempt": attempt, "at": self.now}
-                self._change_all(_ADD_PERMIT, [permit])
-            case _:
-                pass
-
-    def prove(self, request: Request, verified: Head | None = None) -> Head:
-        """Raise `ChainBroken` unless the stored request is what its history adds up to, and the chain goes on
-        from `verified`, an end of it that was known before. Returns its present end.
-
-        The chain is walked from where this request begins, or from `verified` if that is earlier: that it
-        still ends in a known head proves nothing about rows that were changed behind it.
-        """
-        start = self._head_before(request.id)
-        if verified is not None:
-            self._must_be_there(verified)
-            start = min(start, verified, key=lambda head: head.seq)
-        end = self.verify(start)
-        try:
-            rebuilt = replay(request.id, self.history(request.id))
-        except ValueError as problem:
-            raise ChainBroken(0, f"the history of request {request.id} cannot be read") from problem
-        # Its columns, but not its body: later versions spell the same request otherwise.
-        stored = self._ask(_ROW, request=request.id).first()
-        expected = {name: value for name, value in row_of(rebuilt).items() if name != "body"}
-        if rebuilt != request or stored is None or dict(stored._mapping) != expected:
-            raise ChainBroken(0, f"request {request.id} is not what its history says")
-        return end
-
-    # --- numbers ----------------------------------------------------------------------------------
-
-    def numbers(self) -> Numbers:
-        """What `/metrics` tells about the present."""
-        paused = frozenset(each.provider for each in self.pauses.all())
-        return numbers.count(self._connection, self.now, paused)
-
-    def past(self, after: int, limit: int) -> tuple[int, list[Told]]:
-        """The next events of the history, and the number of the last of them."""
-        return numbers.past(self._connection, after, limit)
-
-    def rewrite(self) -> None:
-        """Write something that changes nothing."""
-        self._connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
-
-
-def begins_with(column: Any, prefix: str) -> tuple[Any, Any]:
-    """The conditions for IDs, which are hexadecimal, that begin so. An index finds them, as it would not
-    find a pattern."""
-    return column >= prefix, column < f"{prefix}g"
+    def requests_among(self, keys: Sequence[str], since: datetime) -> list[Request]:
+        """All requests for any of these orders since then, the newest first."""
+        mine = col(RequestRow.reference_key).in_(list(keys)) & (col(RequestRow.created_at) >= since)
+        return self._requests(select(RequestRow.body).where(mine).order_by(col(RequestRow.created_at).desc()))
 
 
 @cache
-def _listing(
-    states: tuple[str, ...], given: frozenset[str], oldest_first: bool, with_lines: bool
-) -> Executable:
-    """The statement of a list of requests. `given`: what they are chosen by, besides their states."""
-    made = col(RequestRow.created_at)
-    order = (made if oldest_first else made.desc(), col(RequestRow.id))
-    query = _BODY
-    if "provider" in given:
-        query = query.where(RequestRow.provider == bindparam("provider"))
-    if not with_lines:
-        query = query.where(_WITH_ITS_OWN_CARD)
-    if "since" in given:
-        query = query.where(made >= bindparam("since"))
-    if "requester" in given:
-        query = query.where(RequestRow.requester == bindparam("requester"))
-    if states and "requester" not in given:
-        query = _BODY.where(col(RequestRow.id).in_(_first_of_each(query, states, order)))
-    elif states:
-        query = query.where(col(RequestRow.state).in_(states))
-    return query.order_by(*order).limit(bindparam("limit")).offset(bindparam("skip"))
-
-
-def _first_of_each(query: Any, states: Sequence[str], order: Sequence[Any]) -> Any:
-    """The IDs of the first of each state by itself: the index has those in order. All states together would
-    have to be sorted, however many requests have ended by now."""
-    ids = query.with_only_columns(col(RequestRow.id)).order_by(*order).limit(bindparam("reach"))
-    each = (ids.where(RequestRow.state == state) for state in states)
-    return union_all(*(sqlalchemy_select(one.subquery().c.id) for one in each))
-
-
-def row_of(request: Request) -> dict[str, Any]:
-    """The columns of a request: the whole record, and what it is found by."""
-    return {
-        "id": request.id,
-        "version": request.version,
-        "state": request.state.value,
-        "is_open": request.state in OPEN,
-        "provider": request.provider,
-        "reference_key": request.reference_key,
-        "order_key": order_key(request),
-        "requester": str(request.requester),
-        "created_at": request.created_at,
-        "body": dump_request(request),
-    }
+def _listing(states: tuple[str, ...], given: frozenset[str], oldest_first: bool) -> Executable:
+    """The statement of a list of batches. `given`: the columns they are chosen by, besides their states."""
+    made = col(BatchRow.created_at)
+    query = _BODY.order_by(made if oldest_first else made.desc(), col(BatchRow.id))
+    for name in given:
+        query = query.where(col(getattr(BatchRow, name)) == bindparam(name))
+    if states:
+        there = select(LineRow.batch).join(RequestRow, col(RequestRow.id) == LineRow.request_id)
+        query = query.where(col(BatchRow.id).in_(there.where(col(RequestRow.state).in_(states))))
+    return query.limit(bindparam("limit")).offset(bindparam("skip"))

@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, bindparam, case, func, update
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
-from bot.store.hands import Claimed
+from bot.store.slots import Claimed
 from bot.store.tables import ActionRow
 from bot.store.transaction import Transaction, Upsert
 
@@ -101,13 +101,13 @@ class DueWork(Transaction):
 
     def claim_at_once(self) -> None:
         """Claim what this transaction made due, as far as the worker of this process has room for it."""
-        hands, terms = self.hands, self.hands.terms
+        slots, terms = self.slots, self.slots.terms
         if terms is None:
             return
         by = {"by": terms.token, "until": self.now + terms.lease, "now": self.now}
         for kind, key, lane in self._at_once:
-            if hands.have_turn_for(lane):
-                row = self._ask(_CLAIM_THIS, what=kind, about=key, running=hands.running(), **by).first()
+            if slots.have_turn_for(lane):
+                row = self._ask(_CLAIM_THIS, what=kind, about=key, running=slots.running(), **by).first()
                 if row is not None:
                     self._hold(Claimed(*row))
                 # Else it is under way here still, and whoever does that will see; or it is not due any more.
@@ -116,18 +116,18 @@ class DueWork(Transaction):
     def claim_all(self) -> timedelta | None:
         """Claim whatever is due for as long as the worker of this process has room. Returns how long until
         there is more for it."""
-        hands, terms = self.hands, self.hands.terms
+        slots, terms = self.slots, self.slots.terms
         if terms is None:
             return None
-        running = hands.running()
+        running = slots.running()
         for lost in self.held(terms.token):
             if lost.id not in running:  # the connection broke right after a commit
                 self._change(_RENEW, action=lost.id, by=terms.token, until=self.now + terms.lease)
                 self._hold(lost)
-        while hands.are_free and (one := self.claim(terms.token, terms.lease, hands.full(), hands.running())):
+        while slots.are_free and (one := self.claim(terms.token, terms.lease, slots.full(), slots.running())):
             self._hold(one)
-        hands.everybody_had_their_turn()
-        return self.until_due(hands.full(), hands.running())
+        slots.everybody_had_their_turn()
+        return self.until_due(slots.full(), slots.running())
 
     def hasten(self, kind: str, provider: str) -> None:
         """Whatever of this kind waits in the lanes of a provider is due now; of all, if none is named. What
@@ -176,7 +176,7 @@ class DueWork(Transaction):
         return None if due is None else due - self.now
 
     def _hold(self, one: Claimed) -> None:
-        self.hands.hold(one)
+        self.slots.hold(one)
         self.claimed.append(one)
 
     def _is_due(self, wait: timedelta, pieces: float = inf) -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import batches
-from bot.batches import Batch, BatchRequested, Typed, batch_digest, read_lines
+from bot.batch import rules
+from bot.batch.rules import Batch, BatchRequested, Typed, batch_digest, read_lines
 from bot.blocks import ids
 from bot.blocks.batch_card import batch_card
 from bot.blocks.batch_details import batch_deny_form, batch_details
@@ -92,10 +92,10 @@ def test_an_approval_is_of_every_line_as_it_was_shown() -> None:
     lines = some_lines(3)
     batch = a_batch(lines)
     card = batch_digest(batch, lines)
-    assert len(batches.approve(batch, lines, BOB, card, "", yes, NOW)) == 3
+    assert len(rules.approve(batch, lines, BOB, card, "", yes, NOW)) == 3
     changed = [lines[0], lines[1], replace(lines[2], reference_key="another")]
     with pytest.raises(Refused, match="out of date"):
-        batches.approve(batch, changed, BOB, card, "", yes, NOW)
+        rules.approve(batch, changed, BOB, card, "", yes, NOW)
 
 
 def test_nothing_is_approved_while_a_line_is_still_looked_up() -> None:
@@ -103,13 +103,13 @@ def test_nothing_is_approved_while_a_line_is_still_looked_up() -> None:
     batch = a_batch(lines)
     lines[1] = replace(lines[1], state=State.CHECKING, order=None)
     with pytest.raises(Refused, match="still being looked up"):
-        batches.approve(batch, lines, BOB, batch_digest(batch, lines), "", yes, NOW)
+        rules.approve(batch, lines, BOB, batch_digest(batch, lines), "", yes, NOW)
 
 
 def test_lines_that_went_on_are_not_touched_by_a_denial_of_the_rest() -> None:
     lines = some_lines(2)
     lines[0] = replace(lines[0], state=State.CANCELLED)
-    changes = batches.deny(lines, BOB, "no", yes, NOW)
+    changes = rules.deny(lines, BOB, "no", yes, NOW)
     assert [line.id for line, _ in changes] == [lines[1].id]
 
 
@@ -260,7 +260,7 @@ def test_nobody_asks_again_for_what_was_cancelled_or_refused() -> None:
 
 def approve(batch: Batch, lines: list[Request], by: Person) -> list[Request]:
     """The lines after somebody approved the card as it is."""
-    changes = batches.approve(batch, lines, by, batch_digest(batch, lines), "", yes_to(by), NOW)
+    changes = rules.approve(batch, lines, by, batch_digest(batch, lines), "", yes_to(by), NOW)
     changed = {line.id: events for line, events in changes}
     for n, line in enumerate(lines):
         for event in changed.get(line.id, []):
@@ -310,22 +310,22 @@ def test_the_digest_covers_every_line_also_one_that_is_decided() -> None:
 
 def test_a_question_is_asked_once_and_only_by_who_may_approve() -> None:
     lines = some_lines(2)
-    asked = batches.question(lines, BOB, "Which shop?", yes, (), NOW)
+    asked = rules.question(lines, BOB, "Which shop?", yes, (), NOW)
     assert [one.question for one in asked] == ["Which shop?"]
-    assert batches.question(lines, BOB, "Which shop?", yes, asked, NOW) == []
+    assert rules.question(lines, BOB, "Which shop?", yes, asked, NOW) == []
     with pytest.raises(Refused, match="own request"):
-        batches.question(lines, ALICE, "Which shop?", yes, (), NOW)
+        rules.question(lines, ALICE, "Which shop?", yes, (), NOW)
     with pytest.raises(Refused, match="enough questions"):
-        batches.question(lines, BOB, "And?", yes, asked * QUESTIONS_AT_MOST, NOW)
+        rules.question(lines, BOB, "And?", yes, asked * QUESTIONS_AT_MOST, NOW)
 
 
 @given(st.text("0123456789ab-", min_size=1), st.text(st.characters(codec="utf-8")))
 def test_a_line_that_is_asked_for_again_says_the_same(reference: str, reason: str) -> None:
     reason = " ".join(reason.split())
-    assert read_lines(batches.write_line(reference, reason)) == [Typed(1, reference, reason)]
+    assert read_lines(rules.write_line(reference, reason)) == [Typed(1, reference, reason)]
 
 
 def test_a_long_list_fills_the_first_box_and_then_the_second() -> None:
     lines = [str(1000 + n) for n in range(5)]
-    assert batches.split_lines(lines, 3000) == ("\n".join(lines), "")
-    assert batches.split_lines(lines, 13) == ("1000\n1001", "1002\n1003")
+    assert rules.split_lines(lines, 3000) == ("\n".join(lines), "")
+    assert rules.split_lines(lines, 13) == ("1000\n1001", "1002\n1003")

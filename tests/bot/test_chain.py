@@ -25,7 +25,7 @@ from bot.model import (
     Requested,
     digest,
 )
-from bot.store import Store, past
+from bot.store import Store, history
 from bot.store.chain import GENESIS, Head, link
 from providers.contract import Outcome, Result
 from tests import postgres
@@ -154,7 +154,7 @@ def test_a_walk_in_pages_comes_to_the_same_end(
     store: Store, client: Client, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     known = heads(client)
-    monkeypatch.setattr(past, "PAGE", page)
+    monkeypatch.setattr(history, "PAGE", page)
     for limit in range(1, EVENTS + 2):
         end = store.read_now(lambda unit, limit=limit: unit.verify(Head(), limit))  # type: ignore[misc]
         assert end == known[min(limit, EVENTS)]
@@ -343,7 +343,7 @@ def test_a_second_row_of_a_number_is_found_wherever_a_page_ends(
     store: Store, client: Client, monkeypatch: pytest.MonkeyPatch, page: int, what: str
 ) -> None:
     known = heads(client)
-    monkeypatch.setattr(past, "PAGE", page)
+    monkeypatch.setattr(history, "PAGE", page)
     for seq in range(1, EVENTS + 1):
         client.change(f"INSERT INTO event SELECT {what} FROM real_event WHERE seq = ?", seq)  # noqa: S608
         for head in known[: seq + 1]:

@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from bot.model import ENDED, Denied, Expired, State
 from bot.store import Store, Unit
-from bot.store.hands import Hands, Terms
+from bot.store.slots import Slots, Terms
 from tests.bot.builders import ALICE, BOB
 from tests.bot.stores import Clock, opened
 from tests.bot.test_store import MINUTE, begin, save
@@ -56,8 +56,8 @@ def store(database: str, clock: Clock) -> Iterator[Store]:
 
 
 def take_at_once(unit: Unit) -> None:
-    unit.hands = Hands()
-    unit.hands.open(Terms("mine", MINUTE))
+    unit.slots = Slots()
+    unit.slots.open(Terms("mine", MINUTE))
     unit.schedule("check", "r1", "digicert", unit.now)
 
 

@@ -21,7 +21,7 @@ from bot.model import Request, Requested
 from bot.store import Store, Unit, schema
 from bot.store import postgres as in_postgres
 from bot.store.chain import Head
-from bot.store.hands import Terms
+from bot.store.slots import Terms
 from tests import postgres
 from tests.bot.builders import ALICE, CHANNEL, NOW, TEAM
 from tests.bot.stores import opened
@@ -93,11 +93,11 @@ def test_claims_whose_answer_was_lost_are_not_left_lying_until_their_lease_ends(
         store.write_now(lambda unit: unit.schedule("cancel", "r1", "digicert", unit.now))
         store.write_now(lambda unit: unit.schedule("check", "r2", "digicert", unit.now))
         wire.cut(COMMIT, "after")
-        store.hands.open(Terms("mine", timedelta(minutes=3)))
+        store.slots.open(Terms("mine", timedelta(minutes=3)))
         store.write_now(lambda unit: unit.claim_all())
         held = store.read_now(lambda unit: unit.held("mine"))
         assert [(one.kind, one.runs) for one in held] == [("cancel", 1), ("check", 1)]
-        assert set(store.hands.running()) == {one.id for one in held}
+        assert set(store.slots.running()) == {one.id for one in held}
 
 
 def test_a_server_that_hung_up_meanwhile_is_not_noticed(store: Store, database: str) -> None:

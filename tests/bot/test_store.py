@@ -33,7 +33,7 @@ from bot.model import (
 )
 from bot.store import Store, Unit, postgres, sqlite
 from bot.store.chain import Head
-from bot.store.hands import Claimed
+from bot.store.slots import Claimed
 from bot.store.transaction import News
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order
 from tests.bot.stores import Clock, opened

@@ -15,9 +15,8 @@ from sqlmodel import col
 
 from bot.audit.history import verify
 from bot.errors import ChainBroken
-from bot.store import Store
+from bot.store import Store, raw
 from bot.store.chain import Head, follow
-from bot.store.raw import LINK
 from bot.store.reading import reading, streamed
 from bot.store.tables import EventRow
 from bot.witness import Anchor, forgotten
@@ -43,7 +42,7 @@ def rows(database: Path) -> list[Row]:
     """As they lie on the disk."""
     with (
         reading(url_of(database)) as connection,
-        streamed(connection, select(*LINK).order_by(col(EventRow.seq))) as found,
+        streamed(connection, select(*raw.COLUMNS).order_by(col(EventRow.seq))) as found,
     ):
         return [tuple(row) for row in found]
 

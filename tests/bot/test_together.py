@@ -22,9 +22,9 @@ from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
 from bot.model import Denied
-from bot.store import Store, Unit, hands, together
+from bot.store import Store, Unit, slots, together
 from bot.store.chain import Head
-from bot.store.hands import Terms
+from bot.store.slots import Terms
 from bot.store.transaction import News
 from tests.bot.builders import BOB, CAROL, NOW
 from tests.bot.stores import Clock, opened
@@ -248,8 +248,8 @@ async def test_everybody_is_told_of_what_became_due_and_is_owed_by_any_of_them(
     here: list[News] = []
     others: list[str] = []
     store.on_news(here.append)
-    store.hands.open(Terms("mine", timedelta(minutes=1)))
-    monkeypatch.setattr(hands, "AT_ONCE", 1)
+    store.slots.open(Terms("mine", timedelta(minutes=1)))
+    monkeypatch.setattr(slots, "AT_ONCE", 1)
     monkeypatch.setattr(store._database, "tell", lambda _connection, words: others.append(words))
 
     def plan(unit: Unit) -> None:
@@ -261,8 +261,8 @@ async def test_everybody_is_told_of_what_became_due_and_is_owed_by_any_of_them(
     await several(store, plan, plan)
     assert [(len(news.claimed), news.due_now) for news in here] == [(1, 0), (0, 1)]
     assert [words.split()[1:] for words in others] == [["work"]]
-    store.hands.let_go(here[0].claimed)
-    store.hands.everybody_had_their_turn()
+    store.slots.let_go(here[0].claimed)
+    store.slots.everybody_had_their_turn()
     await several(store, plan, owe)
     assert [words.split()[1:] for words in others[1:]] == [["messages"]]
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bot.agenda import Kind
-from bot.store import Store, Unit, hands
-from bot.store.hands import Claimed
+from bot.store import Store, Unit, slots
+from bot.store.slots import Claimed
 from bot.store.transaction import News, utc_now
 from bot.supervise import Supervisor
 from bot.worker import Deadlines, Worker
@@ -65,7 +65,7 @@ class Workshop:
         """Return when it does not count any more."""
         self._ends[request_id].set()
         async with asyncio.timeout(10):
-            while self._held[request_id] in self.store.hands.running():  # noqa: ASYNC110
+            while self._held[request_id] in self.store.slots.running():  # noqa: ASYNC110
                 await asyncio.sleep(0.001)  # it tells nobody
 
 
@@ -100,7 +100,7 @@ async def test_work_that_is_scheduled_anew_while_it_is_done_is_done_again_at_onc
 async def test_what_ends_makes_room_for_what_waits(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hands, "AT_ONCE_PER_LANE", 2)
+    monkeypatch.setattr(slots, "AT_ONCE_PER_LANE", 2)
     store = workshop.store
 
     def due(unit: Unit) -> None:
@@ -151,7 +151,7 @@ async def test_what_was_taken_when_the_worker_stopped_is_begun_when_it_runs_agai
     monkeypatch.setattr(Unit, "claim_at_once", claim)
     assert store.read_now(lambda unit: unit.holders()) == {"0000000a"}
     assert workshop.begun.empty()
-    assert store.hands.running() == ()
+    assert store.slots.running() == ()
     supervisor.keep_running("worker", workshop.worker.run)
     assert await workshop.begins() == "a"
     await workshop.end("a")
@@ -168,7 +168,7 @@ async def test_work_of_a_kind_that_this_version_does_not_know_waits_and_holds_up
     assert await workshop.begins() == "b"
     await workshop.end("b")
     async with asyncio.timeout(10):
-        while store.hands.running():  # noqa: ASYNC110
+        while store.slots.running():  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # it tells nobody
     wait = store.read_now(lambda unit: unit.until_due())
     assert wait is not None
@@ -178,7 +178,7 @@ async def test_work_of_a_kind_that_this_version_does_not_know_waits_and_holds_up
 async def test_whoever_has_no_hand_free_does_not_look_until_there_is_one(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hands, "AT_ONCE", 1)
+    monkeypatch.setattr(slots, "AT_ONCE", 1)
     await workshop.store.write(
         lambda unit: unit.schedule_all([("check", each, "digicert", unit.now) for each in "ab"])
     )

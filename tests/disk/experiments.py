@@ -15,7 +15,7 @@ from bot.cli import run
 from bot.errors import StorageError
 from bot.store import Store, Unit, schema
 from bot.store.chain import Head
-from bot.store.unit import NOT_LOOKED_UP
+from bot.store.requests import NOT_LOOKED_UP
 from tests.bot.stores import Clock, new_database, sql
 from tests.disk.judge import Bench, Effort, Progress, Score, cut_everywhere
 from tests.disk.power import Contents, Disk

@@ -173,7 +173,7 @@ WAYS = (
     one(
         "last-writer-wins",
         "a request is saved although somebody else saved it in between",
-        "bot/store/unit.py",
+        "bot/store/requests.py",
         'col(RequestRow.version) == bindparam("was_version")',
         'bindparam("was_version") > 0',
         "tests/bot/test_store.py",
@@ -194,9 +194,9 @@ WAYS = (
         "held-in-vain",
         "what was claimed in a transaction that came to nothing counts as under way",
         "bot/store/store.py",
-        "                self.hands.let_go(unit.claimed)\n",
+        "                self.slots.let_go(unit.claimed)\n",
         "                del unit\n",
-        "tests/bot/test_hands.py",
+        "tests/bot/test_slots.py",
     ),
     one(
         "claimed-and-forgotten",
@@ -204,15 +204,15 @@ WAYS = (
         "bot/store/work.py",
         "            if lost.id not in running:",
         "            if False:",
-        "tests/bot/test_hands.py",
+        "tests/bot/test_slots.py",
     ),
     one(
         "overtaken",
         "what becomes due is taken before what waits for room",
-        "bot/store/hands.py",
+        "bot/store/slots.py",
         "return not self._all_wait and lane not in self._waited_for",
         "return not self._is_full() and lane not in self._full()",
-        "tests/bot/test_hands.py",
+        "tests/bot/test_slots.py",
     ),
     one(
         "done-twice-at-a-time",
@@ -220,7 +220,7 @@ WAYS = (
         "bot/store/work.py",
         "    _IS_NOT_RUNNING,\n)\n",
         "    _IS_NOT_RUNNING | True,\n)\n",
-        "tests/bot/test_hands.py",
+        "tests/bot/test_slots.py",
     ),
     one(
         "kept-after-a-failed-commit",
@@ -257,7 +257,7 @@ WAYS = (
     one(
         "pages-that-do-not-join",
         "a page of the chain begins behind the number with which the one before it ended",
-        "bot/store/past.py",
+        "bot/store/history.py",
         "        known = self._ask(_LINKS_FROM, since=head.seq, most=most + 1).all()\n",
         "        known = [(head.seq, head.hash.encode()), "
         "*self._ask(_LINKS_FROM, since=head.seq + 1, most=most)]\n",
@@ -274,7 +274,7 @@ WAYS = (
     one(
         "half-proved",
         "the chain is only walked from where it was known before, and not from where a request begins",
-        "bot/store/unit.py",
+        "bot/store/requests.py",
         "start = min(start, verified, key=lambda head: head.seq)",
         "start = verified",
         "tests/bot/test_chain.py",
@@ -308,7 +308,7 @@ WAYS = (
     one(
         "ack-before-commit",
         "a click is acknowledged before it is stored",
-        "bot/listeners/votes.py",
+        "bot/listeners/answers.py",
         '    result = await attempt("button", work())\n',
         '    await ack()\n    result = await attempt("button", work())\n',
         "tests/test_doubt.py",
@@ -333,7 +333,7 @@ WAYS = (
     one(
         "room-unseen",
         "what ended makes room for what waits, and nobody looks",
-        "bot/store/hands.py",
+        "bot/store/slots.py",
         "                made_room |= self._is_full() or one.lane in self._full()\n",
         "",
         "tests/bot/test_worker.py",
@@ -350,9 +350,9 @@ WAYS = (
         "too-much-kept",
         "a process keeps more work for itself than it has room for",
         "bot/store/store.py",
-        "work = is_left or (is_due and not self.hands.are_free)",
-        "work = is_due and not self.hands.are_free",
-        "tests/bot/test_link.py",
+        "work = is_left or (is_due and not self.slots.are_free)",
+        "work = is_due and not self.slots.are_free",
+        "tests/bot/test_presence.py",
     ),
     one(
         "rest-of-the-lane-forgotten",

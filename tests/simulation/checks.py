@@ -24,7 +24,7 @@ from bot.model import (
 from bot.store import Unit
 from bot.store.chain import Head
 from bot.store.codec import load_event, load_request
-from bot.store.unit import NOT_LOOKED_UP
+from bot.store.requests import NOT_LOOKED_UP
 from providers.contract import Standing
 from tests.bot.builders import shown
 from tests.simulation.messages import check_messages

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from bot.admission import Ask
 from bot.blocks import ids
+from bot.clicks import Click
 from bot.errors import BadForm, Refused, StorageError
 from bot.model import Finding, Person, Request
-from bot.workflow import Click
 from tests.bot.builders import CHANNEL, NOW
 from tests.simulation.provider import NAMES
 from tests.simulation.schedule import LIST, WHO_MAY, Deed, Does, Wish

@@ -16,7 +16,7 @@ from bot.errors import StorageError
 from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
 from bot.slack import SlackProblem
 from bot.store import Store, Unit
-from bot.store.hands import Hands
+from bot.store.slots import Slots
 from bot.store.together import Piece
 from bot.store.transaction import EVERYTHING, MESSAGES, WORK, News
 from bot.supervise import Supervisor
@@ -199,7 +199,7 @@ class ProcessStore(Store):
         self._process = process
         self._world = process.world
         self._after_news: list[Callable[[News], None]] = []
-        self.hands = Hands()
+        self.slots = Slots()
         self.delivers = lambda: False
 
     @property
@@ -225,11 +225,11 @@ class ProcessStore(Store):
         if trouble == "done twice":
             # The connection broke during the commit, and the store tries the whole transaction again.
             self._commit(piece)
-            self.hands.let_go(piece.units[-1].claimed)
+            self.slots.let_go(piece.units[-1].claimed)
         self._commit(piece)
         await self._process.at(Effect.WRITTEN)
         if trouble == "not told":
-            self.hands.let_go(piece.units[-1].claimed)
+            self.slots.let_go(piece.units[-1].claimed)
             self._tell(piece, is_done=False)
             raise StorageError("The connection was lost.")
         if self._after_news and self._world.schedule.wakeful:
@@ -238,11 +238,11 @@ class ProcessStore(Store):
         return piece.result
 
     def _commit(self, piece: Piece[Any]) -> None:
-        def with_own_hands(unit: Unit) -> None:
-            unit.hands = self.hands
+        def with_own_slots(unit: Unit) -> None:
+            unit.slots = self.slots
             piece.run_in(unit).claim_at_once()
 
-        self._world.write(with_own_hands)
+        self._world.write(with_own_slots)
         self._world.checks.after_commit(self._process)
         if others := self.to_tell(piece.units[-1].news):
             self._world.board.tell(self._process, set(others))

@@ -13,14 +13,15 @@ from unittest.mock import patch
 import pytest
 
 from bot import agenda, model, rules
+from bot.clicks import Click
 from bot.model import Command, Event, FollowedUp, RecordAnswer, Request, State
 from bot.outbox import Outbox
 from bot.store import Unit
-from bot.store.hands import Claimed
 from bot.store.messages import OwedMessage
+from bot.store.slots import Claimed
 from bot.store.transaction import News
 from bot.worker import Worker
-from bot.workflow import Click, Workflow
+from bot.workflow import Workflow
 from providers import fence
 from providers.contract import Outcome, Result
 from tests.simulation.database import Database, on_sqlite

@@ -1,4 +1,5 @@
-"""How processes on one database know of each other: as by `bot/store/link.py`, without a look each second."""
+"""How processes on one database know of each other, as by `bot/store/presence.py` but without a look each
+second."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from bot.errors import StorageError
-from bot.store.link import GONE_AFTER, LOOK_EVERY, SILENCE, Link
+from bot.store.presence import GONE_AFTER, LOOK_EVERY, SILENCE, Presence
 from bot.store.transaction import EVERYTHING
 from bot.store.work import NAME_LENGTH
 from providers import fence
@@ -111,7 +112,7 @@ async def _free(process: Process, name: str) -> None:
         return  # its lease will run out
 
 
-class Tie(Link):
+class Tie(Presence):
     """One process's connection. What it may do while it delivers is the real thing."""
 
     def __init__(self, process: Process, wake: Callable[[Collection[str]], None]) -> None:

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import agenda, announce, batches, homes, typed
+from bot import agenda, announce, typed
 from bot.accounts import Account
 from bot.admission import ASK_REFUSED, OPEN_PER_REQUESTER, Ask, refusal
 from bot.agenda import Kind
 from bot.announce import owe
-from bot.batch_asks import BatchAsk, check_list, complain, line_of, named, not_again
-from bot.batch_views import BatchViews, View
-from bot.batches import (
+from bot.batch import rules
+from bot.batch.asking import BatchAsk, check_list, complain, line_of, named, not_again
+from bot.batch.rules import (
     LEFT_TO_PEOPLE,
     Batch,
     BatchAttemptRefused,
@@ -35,10 +35,12 @@ from bot.batches import (
     read_lines,
     waiting,
 )
+from bot.batch.views import BatchViews, View
 from bot.blocks import batch_notices as said
 from bot.blocks.cards import Message
 from bot.blocks.refusals import already
 from bot.blocks.text import section
+from bot.clicks import Click, must_be_its_card, same_card
 from bot.errors import Refused, SomeAskedBefore
 from bot.model import (
     BEFORE_PERMIT,
@@ -53,7 +55,6 @@ from bot.model import (
     reference_key,
 )
 from bot.store import Unit
-from bot.workflow import Click, must_be_its_card, same_card
 
 SOON = timedelta(seconds=1)
 
@@ -155,7 +156,7 @@ class Batches(BatchViews):
 
         def change(unit: Unit, batch: Batch, lines: list[Request]) -> list[Change]:
             unit.prove_batch(batch)
-            return batches.approve(batch, lines, by, click.digest, click.clicked, self._judged(by), unit.now)
+            return rules.approve(batch, lines, by, click.digest, click.clicked, self._judged(by), unit.now)
 
         return await self._decide(click.request_id, by, "approve", change, click)
 
@@ -164,7 +165,7 @@ class Batches(BatchViews):
             click.request_id,
             by,
             "take back",
-            lambda unit, _, lines: batches.take_back(lines, by, click.clicked, unit.now),
+            lambda unit, _, lines: rules.take_back(lines, by, click.clicked, unit.now),
             click,
         )
 
@@ -173,13 +174,13 @@ class Batches(BatchViews):
 
         def change(unit: Unit, batch: Batch, lines: list[Request]) -> list[Change]:
             typed.refuse("reason", reason, lines, self.facts(batch))
-            return batches.deny(lines, by, reason, self._judged(by), unit.now)
+            return rules.deny(lines, by, reason, self._judged(by), unit.now)
 
         return await self._decide(batch_id, by, "deny", change, None, reason)
 
     async def withdraw(self, batch_id: str, by: Person, click: Click | None = None) -> Batch:
         return await self._decide(
-            batch_id, by, "withdraw", lambda unit, _, lines: batches.withdraw(lines, by, unit.now), click
+            batch_id, by, "withdraw", lambda unit, _, lines: rules.withdraw(lines, by, unit.now), click
         )
 
     async def may_question(self, click: Click, by: Person) -> View:
@@ -188,7 +189,7 @@ class Batches(BatchViews):
         def look(unit: Unit) -> View:
             batch, lines = self._load(unit, click.request_id)
             must_be_its_card(unit, batch, click)
-            batches.question(lines, by, "", self._judged(by), (), unit.now)
+            rules.question(lines, by, "", self._judged(by), (), unit.now)
             return batch, lines
 
         return await self._store.read(look)
@@ -201,7 +202,7 @@ class Batches(BatchViews):
             try:
                 typed.refuse("question", text, lines, self.facts(batch))
                 before = unit.questions_about(batch.id)
-                new = batches.question(lines, by, text, self._judged(by), before, unit.now)
+                new = rules.question(lines, by, text, self._judged(by), before, unit.now)
             except Refused as refused:
                 unit.note_of_batch(batch.id, BatchAttemptRefused(by, "question", refused.rule))
                 return refused
@@ -218,7 +219,7 @@ class Batches(BatchViews):
         def look(unit: Unit) -> View:
             batch, lines = self._load(unit, click.request_id)
             must_be_its_card(unit, batch, click)
-            batches.deny(lines, by, "", self._judged(by), unit.now)
+            rules.deny(lines, by, "", self._judged(by), unit.now)
             return batch, lines
 
         return await self._store.read(look)
@@ -267,7 +268,7 @@ class Batches(BatchViews):
             ]
         )
         owe(unit, _card(batch), _reply(batch, said.batch_decided(batch, action, by, changed, reason)))
-        homes.paint(unit)
+        announce.paint_homes(unit)
         if action == "take back":
             self._remind_later(unit, batch)
         self._end_if_done(unit, batch)
@@ -305,7 +306,7 @@ class Batches(BatchViews):
     def _call(self, unit: Unit, batch: Batch) -> None:
         lines = self._by_name(unit.lines_of(batch))
         owe(unit, _reply(batch, said.batch_call(batch, lines, self.facts(batch))))
-        homes.paint(unit)
+        announce.paint_homes(unit)
         self._remind_later(unit, batch)
 
     def _remind_later(self, unit: Unit, batch: Batch) -> None:
@@ -318,7 +319,7 @@ class Batches(BatchViews):
         lines, facts = unit.lines_of(batch), self.facts(batch)
         owe(unit, _reply(batch, said.batch_outcome(batch, lines, facts), outcome=True))
         owe(unit, _direct(batch, said.batch_dm(batch, lines, facts)))
-        homes.paint(unit)
+        announce.paint_homes(unit)
 
     def _due(
         self, unit: Unit, before: Request | None, after: Request, events: Sequence[Event]
@@ -352,7 +353,7 @@ class Batches(BatchViews):
 
         def expire(unit: Unit) -> timedelta | None:
             batch, lines = self._load(unit, batch_id)
-            if changes := batches.expire(lines, unit.now):
+            if changes := rules.expire(lines, unit.now):
                 self._save(unit, batch, changes, "expire")
             if not any(line.state in BEFORE_PERMIT for line in unit.lines_of(batch)):
                 return None
@@ -367,7 +368,7 @@ class Batches(BatchViews):
             batch, lines = self._load(unit, batch_id)
             if any(line.state is State.CHECKING for line in lines):
                 return 5 * SOON
-            if changes := batches.escalate(lines, unit.now):
+            if changes := rules.escalate(lines, unit.now):
                 self._save(unit, batch, changes, "escalate")
             at = batch.asked.escalate_at
             return max(at - unit.now, SOON) if at and unit.now < at else None  # the clock was set back
@@ -419,4 +420,4 @@ def _direct(batch: Batch, message: Message) -> announce.Owed:
 def _paint_for_the_first(unit: Unit, batch: Batch) -> None:
     """App Homes tell of a list on hold; two hundred lines that follow the first one do not change that."""
     if sum(line.state is State.APPROVED and bool(line.held) for line in unit.lines_of(batch)) == 1:
-        homes.paint(unit)
+        announce.paint_homes(unit)

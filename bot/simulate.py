@@ -22,7 +22,7 @@ class Style:
 
 
 @dataclass(frozen=True, slots=True)
-class Foresight:
+class Simulation:
     """What would become of one request."""
 
     account: Account
@@ -46,7 +46,7 @@ class Foresight:
         return is_asked and len(_those(self.verdicts, Eligibility.ELIGIBLE)) >= self.account.quorum
 
 
-def foresee(
+def simulate(
     directory: Directory,
     account: Account,
     requester: Person,
@@ -55,7 +55,7 @@ def foresee(
     escalation: tuple[timedelta, Sequence[str]],
     paused: str,
     now: datetime,
-) -> Foresight:
+) -> Simulation:
     """By what `directory` knows at present."""
 
     def judged(names: Sequence[str]) -> tuple[Verdict, ...]:
@@ -65,7 +65,7 @@ def foresee(
 
     after, called = escalation
     anybody = Verdict(requester, Eligibility.ELIGIBLE, "everybody may ask")
-    return Foresight(
+    return Simulation(
         account,
         requester,
         directory.known(requester, requesters, of="requesters") if requesters else anybody,
@@ -78,7 +78,7 @@ def foresee(
     )
 
 
-def in_words(found: Foresight, style: Style) -> list[str]:
+def in_words(found: Simulation, style: Style) -> list[str]:
     """A line each; the last one is the answer."""
     account, who = found.account, style.person(found.requester.user)
     where = f"{account.facts.label}, account {account.name}" if account.name else account.facts.label
@@ -103,7 +103,7 @@ _ANSWERS = {
 }
 
 
-def _answer(found: Foresight) -> str:
+def _answer(found: Simulation) -> str:
     if found.can_be_approved:
         return "It could be approved."
     if found.may_ask.answer is Eligibility.NOT_ELIGIBLE:

@@ -22,7 +22,7 @@ from psycopg import sql
 
 from bot.errors import StorageError
 from bot.logs import get_logger
-from bot.store.postgres import DELIVERING, LINK, LOCKS, NEWS, PRESENCE, arguments, options
+from bot.store.postgres import CONNECTION, DELIVERING, LOCKS, NEWS, PRESENCE, arguments, options
 from bot.store.store import Store
 from bot.store.transaction import EVERYTHING
 from bot.store.work import NAME_LENGTH
@@ -42,7 +42,7 @@ GONE_AFTER = 3
 connection broke comes back before; should it be slower, the permit still keeps it from sending twice."""
 
 
-class Link:
+class Presence:
     """One for each worker process. `run` it in a loop that is started again when it fails."""
 
     def __init__(self, url: str, store: Store, wake: Callable[[Collection[str]], None]) -> None:
@@ -108,7 +108,7 @@ class Link:
 
     @asynccontextmanager
     async def _connected(self) -> Any:
-        given = arguments(self._url) | LINK
+        given = arguments(self._url) | CONNECTION
         given["application_name"] = f"countersign worker {self.name}"
         given["options"] = options(self._url, f"-c idle_session_timeout={int(SILENCE * 1000)}")
         connection = await psycopg.AsyncConnection.connect(autocommit=True, **given)

@@ -42,7 +42,7 @@ class Terms:
     """How long it holds them."""
 
 
-class Hands:
+class Slots:
     """Closed until a worker opens them. Any thread may ask. Only the thread that writes claims, and what it
     claims counts from that moment on; what was rolled back or is done is let go."""
 
@@ -54,7 +54,7 @@ class Hands:
         """Lanes in which something that is due may wait for room."""
         self._all_wait = False
         self.terms: Terms | None = None
-        """Read it once for each claim: the worker may close its hands at any moment."""
+        """Read it once for each claim: the worker may close them at any moment."""
 
     def open(self, terms: Terms) -> None:
         """Take what there is room for from now on."""
@@ -117,5 +117,5 @@ class Hands:
         return [lane for lane, number in self._lanes.items() if number >= AT_ONCE_PER_LANE]
 
 
-NOBODYS = Hands()
+NO_SLOTS = Slots()
 """Where there is no worker. They stay closed."""

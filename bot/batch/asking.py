@@ -10,7 +10,7 @@ from datetime import timedelta
 from bot import typed
 from bot.accounts import Account
 from bot.admission import A_DAY_PER_ORDER, TELL_FOR, WORTH_KNOWING, shown
-from bot.batches import LINES_AT_MOST, Batch, Typed
+from bot.batch.rules import LINES_AT_MOST, Batch, Typed
 from bot.blocks.words import word
 from bot.errors import BadForm, SomeAskedBefore
 from bot.model import Requested, reference_key

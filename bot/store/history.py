@@ -16,7 +16,7 @@ from bot.errors import ChainBroken
 from bot.model import Event
 from bot.store import chain
 from bot.store.codec import dump_event, load_event
-from bot.store.raw import LINK, Raw
+from bot.store.raw import COLUMNS, Raw
 from bot.store.tables import EventRow
 from bot.store.transaction import Transaction
 
@@ -34,7 +34,7 @@ _HEAD_BEFORE = (
     .order_by(col(EventRow.seq).desc())
     .limit(1)
 )
-_LINKS = sqlalchemy_select(*LINK).order_by(col(EventRow.seq)).limit(bindparam("most"))
+_LINKS = sqlalchemy_select(*COLUMNS).order_by(col(EventRow.seq)).limit(bindparam("most"))
 _LINKS_FROM = _LINKS.where(col(EventRow.seq) >= bindparam("since"))
 _ADD_LINKS = insert(EventRow)
 PAGE = 1000

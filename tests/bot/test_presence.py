@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from bot.errors import StorageError
-from bot.store import Store, Unit, link
-from bot.store.hands import AT_ONCE_PER_LANE, Terms
-from bot.store.link import GONE_AFTER, Link
+from bot.store import Store, Unit, presence
+from bot.store.presence import GONE_AFTER, Presence
+from bot.store.slots import AT_ONCE_PER_LANE, Terms
 from bot.store.transaction import MESSAGES, WORK
 from tests import past_the_bot, postgres
 from tests.bot.stores import opened
@@ -31,12 +31,12 @@ def storage() -> str:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(presence, "LOOK_EVERY", 0.05)
 
 
 @pytest.fixture
 def store(database: str) -> Iterator[Store]:
-    """Somebody's who has no link, as a process that only answers Slack."""
+    """Somebody's who has no such connection, as a process that only answers Slack."""
     with opened(database, None) as store:
         yield store
 
@@ -55,7 +55,7 @@ class Counting(Store):
 
 
 class Worker:
-    """A link, and a task that delivers for as long as it may."""
+    """A connection, and a task that delivers for as long as it may."""
 
     def __init__(self, url: str) -> None:
         self.store = Counting(url)
@@ -65,9 +65,9 @@ class Worker:
         self.deliveries = 0
         """How often delivering was begun."""
         self.store.on_news(lambda _news: self._wake())
-        self.link = Link(url, self.store, self._wake)
-        self.running: asyncio.Task[None] = asyncio.create_task(self.link.run())
-        self._delivering = asyncio.create_task(self.link.while_delivering(self._deliver))
+        self.presence = Presence(url, self.store, self._wake)
+        self.running: asyncio.Task[None] = asyncio.create_task(self.presence.run())
+        self._delivering = asyncio.create_task(self.presence.while_delivering(self._deliver))
 
     def _wake(self, about: Collection[str] = ()) -> None:
         self.woken += 1
@@ -87,7 +87,7 @@ class Worker:
         await asyncio.gather(self.running, return_exceptions=True)
 
     def returns(self) -> None:
-        self.running = asyncio.create_task(self.link.run())
+        self.running = asyncio.create_task(self.presence.run())
 
     async def looks(self, times: int) -> None:
         wanted = self.store.looks + times
@@ -95,7 +95,7 @@ class Worker:
 
     def claims(self, store: Store) -> None:
         store.write_now(lambda unit: unit.schedule("cancel", "r1", "digicert", unit.now))
-        token = f"{self.link.name}1234"
+        token = f"{self.presence.name}1234"
         assert store.write_now(lambda unit: unit.claim(token, LEASE, ())) is not None
 
     async def end(self) -> None:
@@ -133,9 +133,9 @@ def holders(store: Store) -> frozenset[str]:
 
 
 def hang_up(database: str, worker: Worker) -> None:
-    """The server ends the session of this worker's link."""
+    """The server ends the session of this worker's connection."""
     with postgres.admin() as connection:
-        name = f"countersign worker {worker.link.name}"
+        name = f"countersign worker {worker.presence.name}"
         assert postgres.hang_up(connection, "application_name = %s", name) == 1
 
 
@@ -182,7 +182,7 @@ async def test_others_are_told_only_of_what_is_left_to_them(
 
     heard: list[set[str] | None] = []
     for taken in ((), (WORK,), (MESSAGES,), (WORK, MESSAGES), ()):
-        store.hands.terms = Terms(f"{worker.link.name}1234", LEASE) if WORK in taken else None
+        store.slots.terms = Terms(f"{worker.presence.name}1234", LEASE) if WORK in taken else None
         monkeypatch.setattr(store, "delivers", partial(bool, MESSAGES in taken))
         worker.heard_of = None
         store.write_now(both)
@@ -194,7 +194,7 @@ async def test_others_are_told_only_of_what_is_left_to_them(
 
 async def test_others_are_told_of_more_work_than_finds_room_here(new_worker: NewWorker, store: Store) -> None:
     worker = await new_worker()
-    store.hands.open(Terms(f"{worker.link.name}1234", LEASE))
+    store.slots.open(Terms(f"{worker.presence.name}1234", LEASE))
 
     def several(unit: Unit, number: int) -> None:
         unit.schedule_all([("cancel", f"{number}-{each}", "digicert", unit.now) for each in range(number)])
@@ -250,7 +250,7 @@ async def test_what_a_worker_held_that_died_is_free_soon_and_others_are_told(
     dying, other = await new_worker(), await new_worker()
     dying.claims(store)
     await other.looks(2 * GONE_AFTER)
-    assert holders(store) == {dying.link.name}, "as long as it lives it keeps what it holds"
+    assert holders(store) == {dying.presence.name}, "as long as it lives it keeps what it holds"
     await until(lambda: other.woken == 2)
     await dying.dies()
     looks = other.store.looks
@@ -265,7 +265,7 @@ async def test_a_worker_whose_connection_broke_keeps_its_claims_if_it_is_back_in
 ) -> None:
     worker, other = await new_worker(), await new_worker()
     worker.claims(store)
-    monkeypatch.setattr(link, "LOOK_EVERY", 0.5)
+    monkeypatch.setattr(presence, "LOOK_EVERY", 0.5)
     for _ in range(2):
         hang_up(database, worker)
         with pytest.raises(StorageError):
@@ -274,7 +274,7 @@ async def test_a_worker_whose_connection_broke_keeps_its_claims_if_it_is_back_in
         worker.returns()
         await worker.looks(1)
     await other.looks(GONE_AFTER)
-    assert holders(store) == {worker.link.name}
+    assert holders(store) == {worker.presence.name}
 
 
 async def test_a_worker_alone_frees_what_those_before_it_left(new_worker: NewWorker, store: Store) -> None:
@@ -324,8 +324,8 @@ async def test_a_worker_that_stopped_without_a_word_loses_the_right_to_deliver(
 ) -> None:
     """Its connection stands: it was suspended, or its machine is off and nobody told the server."""
     with monkeypatch.context() as stopped:
-        stopped.setattr(link, "SILENCE", 0.3)
-        stopped.setattr(link, "LOOK_EVERY", 60)
+        stopped.setattr(presence, "SILENCE", 0.3)
+        stopped.setattr(presence, "LOOK_EVERY", 60)
         suspended = await new_worker()
         await until(lambda: suspended.delivers)
         suspended.claims(store)
@@ -341,7 +341,7 @@ async def test_what_delivers_and_fails_is_heard_of(new_worker: NewWorker) -> Non
         raise RuntimeError("Slack said something new")
 
     with pytest.raises(RuntimeError, match="something new"):
-        await asyncio.wait_for(worker.link.while_delivering(fails), 10)
+        await asyncio.wait_for(worker.presence.while_delivering(fails), 10)
 
 
 # --- no connection ------------------------------------------------------------------------------------
@@ -351,12 +351,12 @@ async def test_a_server_that_refuses_is_an_error_without_the_password(database: 
     with postgres.somebody(database, password="the right one") as url:
         wrong = make_url(url).set(password="c4n4ry wrong").render_as_string(hide_password=False)
         with opened(wrong, None) as store, pytest.raises(StorageError) as caught:
-            await Link(wrong, store, lambda _about: None).run()
+            await Presence(wrong, store, lambda _about: None).run()
         assert caught.value.advice == "The connection to the database was lost (OperationalError)."
         assert caught.value.__cause__ is None
         connected = asyncio.Event()
         with opened(url, None) as store:
-            running = asyncio.create_task(Link(url, store, lambda _about: connected.set()).run())
+            running = asyncio.create_task(Presence(url, store, lambda _about: connected.set()).run())
             await asyncio.wait_for(connected.wait(), 10)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

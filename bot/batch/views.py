@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bot.batches import Batch
+from bot.batch.rules import Batch
 from bot.errors import Outsider, Refused
 from bot.model import Person, Request, State
 from bot.store import Store, Unit
-from bot.workflow import PAGE, Workflow
+from bot.views import PAGE
 from providers.contract import Facts
+
+if TYPE_CHECKING:
+    from bot.workflow import Workflow
 
 View = tuple[Batch, list[Request]]
 """A batch and its lines as they are now."""

@@ -1,4 +1,4 @@
-"""Breakers: stop sending cancels to a provider, or to all, until somebody says that it may go on.
+"""Pauses: stop sending cancels to a provider, or to all, until somebody says that it may go on.
 
 A pause is a row in the database, read in the transaction that takes a permit, so it holds for every
 worker at once. Nothing else stops: requests are taken and approved, and what was sent is looked up.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot import announce, homes, typed
+from bot import announce, typed
 from bot.accounts import Accounts
 from bot.agenda import Kind
 from bot.blocks import pauses
@@ -87,7 +87,7 @@ def count(unit: Unit, after: Request, events: Sequence[Event], facts: Facts, cha
                 pause(unit, facts, BY_ITSELF, pauses.lost_answers(unknowns, facts), channels)
 
 
-class Breakers:
+class Pauses:
     """Pause and resume, for people in Slack: whoever may approve there may stop it."""
 
     def __init__(
@@ -154,5 +154,5 @@ def _name(facts: Facts | None) -> str:
 
 
 def _announce(unit: Unit, channels: Iterable[str], text: str) -> None:
-    homes.paint(unit)
+    announce.paint_homes(unit)
     announce.owe(unit, *(announce.notice(channel, text) for channel in channels))

@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
-from bot.store import Store, Unit, hands
-from bot.store.hands import Terms
+from bot.store import Store, Unit, slots
+from bot.store.slots import Terms
 from bot.store.transaction import News
 from tests.bot.stores import Clock, opened
 from tests.bot.test_together import at_each, busy, counted, several
@@ -41,7 +41,7 @@ def clock() -> Clock:
 @pytest.fixture
 def store(database: str, clock: Clock) -> Iterator[Store]:
     with opened(database, clock) as store:
-        store.hands.open(Terms("mine", LEASE))
+        store.slots.open(Terms("mine", LEASE))
         yield store
 
 
@@ -87,7 +87,7 @@ async def test_what_is_due_later_is_left_and_when_that_is_is_told(store: Store, 
 
 
 async def test_where_no_worker_is_nothing_is_taken(store: Store, told: list[News]) -> None:
-    store.hands.close()
+    store.slots.close()
     await store.write(due("a"))
     (news,) = told
     assert (taken(news), news.due_now, news.due_in) == ([], 1, timedelta(0))
@@ -96,13 +96,13 @@ async def test_where_no_worker_is_nothing_is_taken(store: Store, told: list[News
 async def test_no_more_is_taken_than_there_is_room_for_and_the_rest_waits_for_its_turn(
     store: Store, told: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hands, "AT_ONCE_PER_LANE", 2)
+    monkeypatch.setattr(slots, "AT_ONCE_PER_LANE", 2)
     await store.write(due("a", "b", "c"))
     first = told.pop()
     assert (taken(first), first.due_now) == (["a", "b"], 1)
     (done, _) = first.claimed
     await store.write(lambda unit: unit.finish(done.id, "mine"))
-    assert store.hands.let_go([done]), "this is room for somebody who waits"
+    assert store.slots.let_go([done]), "this is room for somebody who waits"
     await store.write(due("d"))
     assert taken(told.pop()) == [], "it does not overtake"
     await store.write(due("e", lane="cpanel"))
@@ -111,12 +111,12 @@ async def test_no_more_is_taken_than_there_is_room_for_and_the_rest_waits_for_it
     (third,) = told.pop().claimed
     assert third.key == "c"
     await store.write(lambda unit: unit.finish(third.id, "mine"))
-    store.hands.let_go([third])
+    store.slots.let_go([third])
     await store.write(due("f"))
     assert taken(told.pop()) == [], "another one waits still"
     for one in store.read_now(lambda unit: unit.held("mine")):
         await store.write(lambda unit, one=one: unit.finish(one.id, "mine"))  # type: ignore[misc]
-        store.hands.let_go([one])
+        store.slots.let_go([one])
     await store.write(lambda unit: unit.claim_all())
     assert taken(told.pop()) == ["d", "f"]
 
@@ -124,17 +124,17 @@ async def test_no_more_is_taken_than_there_is_room_for_and_the_rest_waits_for_it
 async def test_a_lane_whose_turn_has_come_is_taken_from_at_once_again(
     store: Store, told: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hands, "AT_ONCE_PER_LANE", 1)
+    monkeypatch.setattr(slots, "AT_ONCE_PER_LANE", 1)
     await store.write(due("a", "b"))
     (one,) = told.pop().claimed
     for each in (one, None):
         if each is not None:
             await store.write(lambda unit: unit.finish(one.id, "mine"))
-            store.hands.let_go([one])
+            store.slots.let_go([one])
         await store.write(lambda unit: unit.claim_all())
     (two,) = told.pop().claimed
     await store.write(lambda unit: unit.finish(two.id, "mine"))
-    assert store.hands.let_go([two])
+    assert store.slots.let_go([two])
     await store.write(lambda unit: unit.claim_all())
     await store.write(due("c"))
     assert taken(told.pop()) == ["c"]
@@ -143,17 +143,17 @@ async def test_a_lane_whose_turn_has_come_is_taken_from_at_once_again(
 async def test_nothing_is_taken_beyond_what_is_done_at_once_in_all(
     store: Store, told: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hands, "AT_ONCE", 2)
+    monkeypatch.setattr(slots, "AT_ONCE", 2)
     await store.write(due("a", lane="cpanel"))
     await store.write(due("b", lane="digicert"))
     await store.write(due("c", lane="payvalida"))
     assert [taken(news) for news in told] == [["a"], ["b"], []]
     await store.write(lambda unit: unit.claim_all())
-    assert len(store.hands.running()) == 2
-    assert not store.hands.are_free
+    assert len(store.slots.running()) == 2
+    assert not store.slots.are_free
     (first,) = told[0].claimed
     await store.write(lambda unit: unit.finish(first.id, "mine"))
-    assert store.hands.let_go([first]), "this is room for somebody who waits"
+    assert store.slots.let_go([first]), "this is room for somebody who waits"
     await store.write(due("d", lane="tradernet"))
     assert taken(told.pop()) == [], "it does not overtake"
     await store.write(lambda unit: unit.claim_all())
@@ -163,11 +163,11 @@ async def test_nothing_is_taken_beyond_what_is_done_at_once_in_all(
 async def test_closed_hands_take_nothing_and_a_claim_is_held_as_long_as_agreed(
     store: Store, database: str, told: list[News]
 ) -> None:
-    store.hands.close()
+    store.slots.close()
     await store.write(due("a"))
     assert await store.write(lambda unit: unit.claim_all()) is None
-    assert store.hands.running() == ()
-    store.hands.open(Terms("mine", LEASE))
+    assert store.slots.running() == ()
+    store.slots.open(Terms("mine", LEASE))
     assert await store.write(lambda unit: unit.claim_all()) is None, "what is under way here is left out"
     assert taken(told.pop()) == ["a"]
     assert store.read_now(lambda unit: unit.until_due()) == LEASE
@@ -180,9 +180,9 @@ async def test_others_are_told_of_what_is_due_later_only_where_nobody_here_has_a
     at_once = News(timedelta(0), 1, (), frozenset(), frozenset())
     assert (store.to_tell(later), store.to_tell(at_once)) == ([], ["work"])
     with monkeypatch.context() as full:
-        full.setattr(hands, "AT_ONCE", 0)
+        full.setattr(slots, "AT_ONCE", 0)
         assert store.to_tell(later) == ["work"]
-    store.hands.close()
+    store.slots.close()
     assert store.to_tell(later) == ["work"]
 
 
@@ -216,8 +216,8 @@ async def test_what_was_taken_in_vain_is_let_go_and_taken_once(store: Store, tol
 
     await several(store, due("a"), due("b"), fail, due("c"))
     assert sorted(key for news in told for key in taken(news)) == ["a", "b", "c"]
-    assert len(store.hands.running()) == 3
-    assert store.hands._lanes.total() == 3
+    assert len(store.slots.running()) == 3
+    assert store.slots._lanes.total() == 3
 
 
 async def test_when_nothing_could_be_written_nothing_is_held(store: Store, told: list[News]) -> None:
@@ -226,10 +226,10 @@ async def test_when_nothing_could_be_written_nothing_is_held(store: Store, told:
 
     with at_each("commit", fail), pytest.raises(StorageError):
         await store.write(due("a"))
-    assert store.hands.running() == ()
+    assert store.slots.running() == ()
     assert {news.due_in for news in told} == {timedelta(0)}, "it may have been committed all the same"
     await store.write(lambda unit: unit.claim_all())
-    assert store.hands.running() == ()
+    assert store.slots.running() == ()
 
 
 async def test_a_claim_whose_commit_was_not_heard_of_is_taken_again_by_its_own_worker(
@@ -251,12 +251,12 @@ async def test_a_claim_whose_commit_was_not_heard_of_is_taken_again_by_its_own_w
     monkeypatch.setattr(store._writer, "transaction", deaf)
     await store.write(once)
     assert [(taken(news), news.due_in) for news in told] == [([], timedelta(0))]
-    assert store.hands.running() == ()
+    assert store.slots.running() == ()
     clock.advance(LEASE - timedelta(seconds=1))
     await store.write(lambda unit: unit.claim_all())
     (again,) = told[1:]
     assert [(one.key, one.runs) for one in again.claimed] == [("a", 1)]
-    assert len(store.hands.running()) == 1
+    assert len(store.slots.running()) == 1
     assert store.read_now(lambda unit: unit.until_due()) == LEASE, "others must not take it over right away"
 
 
@@ -282,7 +282,7 @@ async def test_of_what_may_have_been_committed_in_vain_somebody_is_told_even_if_
         async with asyncio.timeout(10):
             await heard_of_both.wait()
     assert sorted((taken(news), news.due_now) for news in told) == [([], 1), ([], 1), (["b"], 0)]
-    assert len(store.hands.running()) == 1
+    assert len(store.slots.running()) == 1
 
 
 async def test_what_was_taken_is_told_even_if_whoever_saved_it_is_gone(
