@@ -45,6 +45,8 @@ class Due:
     lane: str = ""
 
 
+PEOPLE = "people"
+"""The lane in which Slack is asked about them: when it hangs, what only needs a clock goes on."""
 SHORTEST_WARNING = timedelta(minutes=5)
 LONGEST_WARNING = timedelta(hours=2)
 FIRST_FOLLOW_UP = timedelta(seconds=2)
@@ -62,7 +64,7 @@ def due(
         if (warned_at := last_call(after)) > now:
             work.append(Due(Kind.WARN, warned_at))
     if any(not approval.verified for approval in after.approvals):
-        work.append(Due(Kind.VERIFY, now))
+        work.append(Due(Kind.VERIFY, now, PEOPLE))
     if before is None or before.state is after.state:
         return work
     if after.state is State.PENDING and after.escalate_at and not after.escalated:
@@ -71,8 +73,7 @@ def due(
         case State.PENDING | State.NEEDS_PERSON if timing.remind_after:
             work.append(Due(Kind.REMIND, now + timing.remind_after))
         case State.APPROVED:
-            again = REPEAT_AFTER if after.attempts else timedelta(0)
-            work.append(Due(Kind.CANCEL, now + again, after.lane))
+            work.append(Due(Kind.CANCEL, now + _pause_before(after), after.lane))
         case State.ACCEPTED | State.UNKNOWN:
             work.append(Due(Kind.FOLLOW_UP, _first_look(after, now, timing), after.lane))
         case _:
@@ -90,6 +91,14 @@ def last_call_of(created_at: datetime, expires_at: datetime) -> datetime:
     """The same for anything that lives that long."""
     lives = expires_at - created_at
     return expires_at - min(max(lives / 6, SHORTEST_WARNING), LONGEST_WARNING)
+
+
+def _pause_before(request: Request) -> timedelta:
+    """Before the next attempt of a cancel: longer where the provider asked for that."""
+    if not request.attempts:
+        return timedelta(0)
+    wanted = request.outcome.look_again if request.outcome else None
+    return max(REPEAT_AFTER, wanted or REPEAT_AFTER)
 
 
 def _first_look(request: Request, now: datetime, timing: Timing) -> datetime:

@@ -98,7 +98,6 @@ class Bot:
         """What is open, each with how it is put away; the last is put away first."""
         self._health = Health()
         self._starting = "still starting"
-        self._broken = ""
         self.port = 0
 
     async def start(self) -> None:
@@ -125,6 +124,7 @@ class Bot:
         directory = Directory(people, identity.team)
         workflow = Workflow(self._store, self._accounts, self._facts, self._policy(identity), directory)
         is_read = await self._read_history(workflow, SHORT)
+        self._health.add(lambda: self._is_whole(workflow))
         self._health.tell(lambda: self._is_being_verified(workflow))
         await self._store.write(lambda unit: unit.note("started", self._note()))
         self._open.push_async_callback(self._store.write, lambda unit: unit.note("stopped", self._note()))
@@ -203,7 +203,6 @@ class Bot:
         try:
             return await workflow.verify_history(within)
         except ChainBroken as broken:
-            self._broken = workflow.unverified
             log.error("chain_broken", seq=broken.seq, advice=broken.advice)
             return True
 
@@ -329,10 +328,13 @@ class Bot:
     async def _is_started(self) -> str:
         failures = self._supervisor.failing | self._ties.failing
         failing = ", ".join(f"{name} ({why})" for name, why in failures.items())
-        return self._starting or self._broken or (f"failing: {failing}" if failing else "")
+        return self._starting or (f"failing: {failing}" if failing else "")
+
+    async def _is_whole(self, workflow: Workflow) -> str:
+        return workflow.broken
 
     async def _is_being_verified(self, workflow: Workflow) -> str:
-        return "" if self._broken else workflow.unverified
+        return "" if workflow.broken else workflow.unverified
 
     async def _is_paused(self, workflow: Workflow) -> str:
         try:

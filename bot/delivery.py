@@ -33,8 +33,9 @@ log = get_logger(__name__)
 WHISPER_LIFE = timedelta(minutes=10)
 """A private answer that comes later than this confuses more than it tells."""
 LONGEST_SILENCE = timedelta(hours=1)
-LEFT = frozenset({"channel_not_found", "user_not_found", "user_disabled"})
-"""What Slack says about a direct message to somebody who is not there any more."""
+LEFT = frozenset({"channel_not_found", "user_not_found", "user_disabled", "messages_tab_disabled"})
+"""What Slack says about a direct message to somebody who is not there any more, or whom this app may write
+none: its messages tab is turned off."""
 OUTCOME, NOTE = "order_cancellation", "order_cancellation_note"
 """The types of the metadata: of what an auditor reads, and of everything else."""
 PLAIN_MAX = 2900
@@ -139,7 +140,9 @@ class Delivery:
 
         def look(unit: Unit) -> tuple[Request | None, Place | None, int, Head | None]:
             request = unit.request(request_id)
-            head = unit.head() if request and request.state in OUTCOMES else None
+            # From the first send on a restored database would lack something, and send again.
+            is_told = request and (request.state in OUTCOMES or request.attempts)
+            head = unit.head() if is_told else None
             # Whoever clicks on a card whose place was not noted yet notes it.
             card = message.card or unit.card(request_id)
             return request, card, unit.last_owed_card(request_id), head

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from bot.traces import span
@@ -28,6 +29,9 @@ class Measured:
     @property
     def account(self) -> str:
         return self._provider.account
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._provider.turn()
 
     async def look_up(self, reference: str) -> OrderState:
         return await self._timed("look_up", self._provider.look_up(reference), lambda order: order.standing)

@@ -255,9 +255,10 @@ def reference_key(provider: str, account: str, reference: str) -> str:
 
 def order_key(request: Request) -> str | None:
     """The order's identity by the provider's own word; None where its reference is identity enough."""
-    if request.order is None or not request.order.identity:
-        return None
-    return _sha256(["identity", 1, request.provider, request.account, request.order.identity])
+    # What could not be read when it was asked for may have been read before it was sent.
+    known = (request.order, request.permit.order if request.permit else None)
+    identity = next((order.identity for order in known if order and order.identity), "")
+    return _sha256(["identity", 1, request.provider, request.account, identity]) if identity else None
 
 
 def digest(request: Request) -> str:
@@ -405,6 +406,13 @@ class RecordAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordLoss:
+    """A cancel was sent, and the database has lost its permit since: it stands where it stood before."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordInterruption:
     """A permit was found whose answer nobody recorded: the process died in between."""
 
@@ -466,6 +474,7 @@ Command = (
     | Judge
     | TakePermit
     | RecordAnswer
+    | RecordLoss
     | RecordInterruption
     | RecordFollowUp
     | CallPerson

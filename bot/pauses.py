@@ -75,13 +75,14 @@ def why_paused(unit: Unit, facts: Facts, known: Mapping[str, Facts]) -> str:
 
 
 def count(unit: Unit, after: Request, events: Sequence[Event], facts: Facts, channels: Iterable[str]) -> None:
-    """Pause a provider whose outcomes stay unknown, one after the other."""
+    """Pause a provider whose answers are lost, one after the other. A complete answer that proves nothing
+    by itself is none of these: a look-up tells at once."""
     for event in events:
         if not isinstance(event, Answered | FollowedUp):
             continue
         if event.outcome.result is not Result.UNKNOWN:
             unit.pauses.count_known(after.provider)
-        elif isinstance(event, Answered):
+        elif isinstance(event, Answered) and not event.outcome.settled:
             unknowns = unit.pauses.count_unknown(after.provider)
             if unknowns >= UNKNOWNS_IN_A_ROW:
                 pause(unit, facts, BY_ITSELF, pauses.lost_answers(unknowns, facts), channels)

@@ -57,6 +57,7 @@ from bot.model import (
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
+    RecordLoss,
     RecordOrder,
     Request,
     Requested,
@@ -109,6 +110,8 @@ def decide(request: Request, command: Command, now: datetime) -> list[Event]:
             return _take_permit(request, command, now)
         case RecordAnswer(epoch, outcome):
             return [Answered(epoch, outcome)] if _is_answer_to(request, epoch, outcome) else []
+        case RecordLoss(why):
+            return [PersonCalled(why)] if request.state in BEFORE_PERMIT else []
         case RecordInterruption(epoch):
             return [Interrupted(epoch)] if _is_under_way(request, epoch) else []
         case RecordFollowUp(epoch, outcome):

@@ -46,12 +46,16 @@ from providers.contract import Attempt, OrderState, Outcome, Result, Standing
 log = get_logger(__name__)
 
 JUST_NOW = 15.0
-"""Seconds within which Slack must have confirmed everybody before a permit is taken. The look-up, which
-comes before, may take its own deadline besides."""
+"""Seconds within which Slack must have confirmed everybody before a permit is taken."""
+LOOK_UP_COUNTS_FOR = 60.0
+"""Seconds within which an order must have been looked up before. In between the cancel waits for its turn,
+and Slack is asked."""
 WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
 BREATH = timedelta(milliseconds=20)
 """Between two looks when the first left something behind that seems to be due: a clock was set back."""
+A_MOMENT = 0.5
+"""Seconds that an adapter has to say how far a call got that took too long."""
 STILL_STOPPED = timedelta(seconds=15)
 """Until a request that waits for the end of a pause, or for the history to be verified, is looked at again,
 should nobody wake us before."""
@@ -98,8 +102,9 @@ class Worker:
         self._supervisor = supervisor
         self._clock = clock
         self._idle = idle
-        # Longer than any action takes: two provider calls and some of Slack's, each with a deadline.
-        lease = timedelta(minutes=1) + 4 * deadlines.call
+        # Longer than any action takes: two provider calls and some of Slack's, each with a deadline, and two
+        # turns, for which as many wait as one lane holds.
+        lease = timedelta(minutes=2) + 4 * deadlines.call
         self._terms = Terms(f"{name}{secrets.token_hex(8)}", lease)
         self._wake = asyncio.Event()
         self._look_at = -inf
@@ -164,7 +169,7 @@ class Worker:
         self._is_unsure = False
         full, running = self._slots.full(), self._slots.running()
         wait = await self._store.read(lambda unit: unit.until_due(full, running))
-        if wait is not None and self._slots.are_free:
+        if wait is not None:
             self.wake_in(wait)
 
     async def _take(self) -> None:
@@ -172,7 +177,7 @@ class Worker:
         agenda; whoever makes room wakes us."""
         self._look_at = inf  # what is told from here on comes on top
         wait = await self._store.write(lambda unit: unit.claim_all())
-        if wait is not None and self._slots.are_free:
+        if wait is not None:
             self.wake_in(max(wait, BREATH))
 
     async def _sleep(self) -> None:
@@ -203,7 +208,7 @@ class Worker:
                 again = await self._actions[held.kind](held)
             except ChainBroken as broken:
                 log.error("chain_broken", request=held.key, seq=broken.seq, advice=broken.advice)
-                again = timedelta(minutes=1)
+                again = timedelta(seconds=1)  # to say so on the card; nothing is executed any more
             except CountersignError as problem:
                 log.warning("action_failed", kind=held.kind, request=held.key, why=problem.advice)
                 again = agenda.next_look(held.runs, None)
@@ -254,7 +259,7 @@ class Worker:
         if not unsure or request.state not in {State.PENDING, State.APPROVED}:
             return None
         lists = self._workflow.approvers_of(request)
-        verdicts = [await self._directory.judge(person, *lists) for person in unsure]
+        verdicts = await asyncio.gather(*(self._directory.judge(person, *lists) for person in unsure))
         after = await self._workflow.record(request.id, Judge(tuple(verdicts)))
         left = any(not approval.verified for approval in after.approvals)
         return agenda.next_look(held.runs, None) if left else None
@@ -287,12 +292,19 @@ class Worker:
 
     async def _execute(self, held: Claimed, request: Request, reference: str) -> Again:
         """Look the order up once more, take a permit, send, and write the answer down."""
-        began = self._elapsed()
+        provider = self._workflow.account(request).provider
         order = await self._look_up(request, reference)
+        looked_at = self._elapsed()
+        async with provider.turn():
+            return await self._send_if_permitted(held, request, reference, order, looked_at)
+
+    async def _send_if_permitted(
+        self, held: Claimed, request: Request, reference: str, order: OrderState, looked_at: float
+    ) -> Again:
         epoch = secrets.token_hex(16)
         command = await self._judge(request, order, epoch)
         asked_at = self._elapsed()
-        if asked_at > began + self._deadlines.call.total_seconds() + JUST_NOW:
+        if asked_at > looked_at + LOOK_UP_COUNTS_FOR:
             return agenda.next_look(held.runs, None)  # the machine was suspended, and all of this is old
         permit = await self._workflow.take_permit(request.id, command)
         if permit is None:
@@ -322,8 +334,8 @@ class Worker:
         )
 
     async def _send(self, request: Request, reference: str, permit: Permit, asked_at: float) -> Outcome:
-        """The one call that cannot be taken back. It leaves before `asked_at` plus its deadline or not at
-        all: whoever takes over waits longer than that."""
+        """The one call that cannot be taken back. By `asked_at` plus its deadline it is over: whoever takes
+        over waits longer than that."""
         provider = self._workflow.account(request).provider
         note = f"Cancelled on request of Slack user {request.requester.user}, request {request.short_id}."
         limit = self._deadlines.call.total_seconds()
@@ -331,7 +343,7 @@ class Worker:
             return Outcome(Result.NO_EFFECT, "The bot was stopped before it could send.", "too_late")
         try:
             with fence.closing_at(asked_at + limit):
-                async with asyncio.timeout(limit + 1):
+                async with asyncio.timeout(asked_at + limit + A_MOMENT - self._elapsed()):
                     return await provider.cancel(reference, note, permit.order)
         except TimeoutError:
             return Outcome(Result.UNKNOWN, f"No answer from {provider.facts.label}.", "deadline")
@@ -342,7 +354,9 @@ class Worker:
         """For as long as it takes: the provider says it once, and a look-up may tell less."""
         while True:
             try:
-                return await self._workflow.record(request_id, answer)
+                return await self._workflow.answered(request_id, answer)
+            except ChainBroken:
+                raise
             except StorageError as problem:
                 log.error("answer_not_written_down", request=request_id, why=problem.advice)
                 await asyncio.sleep(WRITE_AGAIN)
@@ -368,7 +382,8 @@ class Worker:
         except CountersignError as gone:
             await self._workflow.record(request.id, CallPerson(epoch, gone.advice))
             return None
-        outcome = await provider.follow_up(reference, Attempt(permit.order, rested, accepted))
+        async with provider.turn():
+            outcome = await provider.follow_up(reference, Attempt(permit.order, rested, accepted))
         age = self._clock() - permit.at
         after = await self._workflow.record(request.id, RecordFollowUp(epoch, outcome))
         if after.state is not request.state or after.permit != permit:
@@ -421,7 +436,7 @@ class Worker:
     async def _look_up(self, request: Request, reference: str) -> OrderState:
         provider = self._workflow.account(request).provider
         try:
-            async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
+            async with provider.turn(), asyncio.timeout(self._deadlines.call.total_seconds() + 1):
                 return await provider.look_up(reference)
         except TimeoutError:
             return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")

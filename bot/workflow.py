@@ -25,6 +25,7 @@ from bot.directory import Directory
 from bot.errors import AskedBefore, ChainBroken, CountersignError, Outsider, Refused
 from bot.logs import get_logger
 from bot.model import (
+    BEFORE_PERMIT,
     Approve,
     AttemptRefused,
     Command,
@@ -37,6 +38,8 @@ from bot.model import (
     Person,
     ProposeClosing,
     Question,
+    RecordAnswer,
+    RecordLoss,
     RecordOrder,
     Request,
     Requested,
@@ -55,12 +58,15 @@ from bot.simulate import Simulation, simulate
 from bot.store import Store, Unit
 from bot.store.chain import Head
 from bot.views import RequestViews
-from providers.contract import Facts, Standing
+from providers.contract import Facts, OrderState, Result, Standing
 
 log = get_logger(__name__)
 
 LINKS_AT_ONCE = 5_000
 """That are verified in one transaction: about a fortieth of a second."""
+PERMIT_LOST = (
+    "A cancel was sent, and the database has lost the record of that since. What the provider said to it:"
+)
 NOT_VERIFIED_YET = "the history is still being verified; nothing is executed until that is done"
 
 
@@ -97,6 +103,8 @@ class Workflow(RequestViews):
         self._verified = Head()
         self.unverified = NOT_VERIFIED_YET
         """Why the history is not known to be whole, and nothing is executed; empty when it is."""
+        self.broken = ""
+        """The same for as long as this process lives, because something was seen to be wrong."""
         self.pauses = Pauses(store, accounts, facts, directory)
         self.batches = Batches(self, store)
 
@@ -133,11 +141,15 @@ class Workflow(RequestViews):
                 if monotonic() >= until:
                     return False
         except ChainBroken as broken:
-            self.unverified = f"the history does not verify: {broken.advice}; nothing is executed"
+            self.distrust(broken)
             raise
-        self.unverified = ""
+        self.unverified = self.broken
         log.info("history_verified", events=self._verified.seq)
         return True
+
+    def distrust(self, broken: ChainBroken) -> None:
+        """Execute nothing any more: what is stored is not what happened."""
+        self.broken = self.unverified = f"the history does not verify: {broken.advice}; nothing is executed"
 
     async def go_on(self) -> None:
         """Try at once what waited for something that is not in the way any more."""
@@ -348,26 +360,54 @@ class Workflow(RequestViews):
 
         return await self._store.write(apply)
 
+    async def answered(self, request_id: str, answer: RecordAnswer) -> Request:
+        """Write down what a provider said to the cancel that was sent.
+
+        Raises `ChainBroken` when its permit is gone, as after a failover to a server that lacks the last
+        commits. Nothing is executed from then on, and a request that looks as if nothing had been sent
+        needs a person.
+        """
+
+        def apply(unit: Unit) -> tuple[Request, bool]:
+            request = self._present(unit, request_id)
+            if unit.has_permit(request_id, answer.epoch):
+                return self._save(unit, request, decide(request, answer, unit.now)), True
+            harmless = answer.outcome.result is Result.NO_EFFECT
+            loss = RecordLoss(f"{PERMIT_LOST} {answer.outcome.said}".rstrip())
+            return self._save(unit, request, [] if harmless else decide(request, loss, unit.now)), False
+
+        after, is_known = await self._store.write(apply)
+        if not is_known:
+            broken = ChainBroken(0, f"the permit of request {after.short_id}, which was sent, is gone")
+            self.distrust(broken)
+            raise broken
+        return after
+
     async def take_permit(self, request_id: str, command: TakePermit) -> Permit | None:
         """The right to send one cancel, durable, or None when something stands in its way.
 
-        Raises `ChainBroken` when the stored request is not what its history adds up to.
+        Raises `ChainBroken` when the stored request is not what its history adds up to; nothing is executed
+        from then on.
         """
 
         unverified = self.unverified  # the walk may come to its end meanwhile, and knows more then
 
         def take(unit: Unit) -> tuple[Permit | None, Head]:
             request = self._present(unit, request_id)
-            verified = unit.prove(request, None if unverified else self._verified)
-            paused = why_paused(unit, self.facts(request), self._facts)
-            judged = replace(command, doubt=command.doubt or unverified or paused)
+            unit.prove(request, None if unverified else self._verified)
+            doubt = command.doubt or unverified or why_paused(unit, self.facts(request), self._facts)
+            judged = replace(command, doubt=doubt or _another_first(unit, request, command.order))
             after = self._save(unit, request, decide(request, judged, unit.now))
             mine = after.permit if after.state is State.EXECUTING else None
-            return (mine if mine is not None and mine.epoch == command.epoch else None), verified
+            return (mine if mine is not None and mine.epoch == command.epoch else None), unit.head()
 
-        permit, verified = await self._store.write(take)
+        try:
+            permit, verified = await self._store.write(take)
+        except ChainBroken as broken:
+            self.distrust(broken)
+            raise
         if not unverified:
-            self._verified = verified
+            self._verified = verified  # the permit included: should it be lost, it is missed
         return permit
 
     async def remind(self, request_id: str) -> bool:
@@ -471,6 +511,16 @@ class Workflow(RequestViews):
         except CountersignError:
             return frozen, frozen
         return frozen, (*present, *self.policy.escalate_to) if request.escalated else present
+
+
+def _another_first(unit: Unit, request: Request, order: OrderState) -> str:
+    """Which other open request is about the same order, as it turns out now, and comes first: it was sent, or
+    asked for earlier. Empty when there is none."""
+    key = order_key(replace(request, order=order))
+    others = unit.open_requests_with(key, but=request.id) if key else []
+    mine = (request.created_at, request.id)
+    first = [o for o in others if o.state not in BEFORE_PERMIT or (o.created_at, o.id) < mine]
+    return f"this is also the order of request {first[0].short_id}, which comes first" if first else ""
 
 
 def _walk_on(head: Head) -> Callable[[Unit], Head]:

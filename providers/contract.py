@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -45,6 +46,9 @@ class OrderState:
     """The provider's public name of the order, where it differs from the reference."""
     identity: str = ""
     """What the provider itself calls this one order, where different references can mean the same."""
+    target: str = ""
+    """Stands for what the reference led to, where it may lead to another order a moment later. What it
+    stands for cannot be read from it. A cancel goes to nothing else."""
     facts: tuple[tuple[str, str], ...] = ()
     """Label and value pairs for the card. A change in them after an approval voids the approval, so
     the state belongs in here where a change of it matters, and nothing that moves by itself does."""
@@ -171,6 +175,11 @@ class Provider(Protocol):
     @classmethod
     def from_settings(cls, values: Mapping[str, str], limits: HttpLimits) -> Self:
         """Build from the values of `facts.settings` (defaults filled in, all present)."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until the provider bears one more call: the first one within the block. Whoever waits for it
+        before a call has the whole deadline for the call itself."""
         ...
 
     async def look_up(self, reference: str) -> OrderState: ...

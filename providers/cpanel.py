@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import ClassVar, Self
 
@@ -90,6 +91,9 @@ class CPanel:
     @property
     def account(self) -> str:
         return f"{self._username} on {self._http.origin}, store {self._store}"
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._http.turn()
 
     async def look_up(self, reference: str) -> OrderState:
         if not self.facts.reference.fullmatch(reference):

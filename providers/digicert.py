@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import ClassVar, Self
 
@@ -117,6 +118,9 @@ class DigiCert:
     def account(self) -> str:
         """The account's number is behind the key; a fingerprint of the key tells two accounts apart."""
         return f"CertCentral on {self._http.origin}, key {self._print_of_key}"
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._http.turn()
 
     async def look_up(self, reference: str) -> OrderState:
         if not self.facts.reference.fullmatch(reference):

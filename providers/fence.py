@@ -1,8 +1,10 @@
-"""The fence: after its time no byte of a cancel leaves, however long the process was stopped.
+"""The fence: after its time no byte of a cancel leaves, however long the process was stopped, and nobody
+waits for an answer any more.
 
 Whoever takes over from a process that fell silent waits until a call of that process must have ended.
 That only holds if a process that was stopped in the middle, and goes on an hour later, sends nothing
-any more. `bot/worker.py` sets the fence, `providers/http.py` looks at it right before the first byte.
+any more. `bot/worker.py` sets the fence, `providers/http.py` looks at it right before the first byte and
+ends the call by then.
 """
 
 from __future__ import annotations
@@ -31,6 +33,11 @@ def closing_at(at: float) -> Iterator[None]:
         _closes_at.reset(token)
 
 
+def left() -> float:
+    """Seconds until it is too late to send; infinite where there is no fence."""
+    return _closes_at.get() - elapsed()
+
+
 def is_closed() -> bool:
     """Whether it is too late to send."""
-    return elapsed() >= _closes_at.get()
+    return left() <= 0

@@ -16,6 +16,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -65,7 +66,8 @@ class HttpLimits:
     """What one call may cost."""
 
     timeout: float = 30.0
-    """Seconds for everything: the turn, connecting, sending, waiting, the last byte of the answer."""
+    """Seconds for everything: connecting, sending, waiting, the last byte of the answer; and the turn, where
+    that was not waited for before."""
     max_bytes: int = 1_048_576
     """Of one answer, counted after decompression."""
 
@@ -167,6 +169,10 @@ def parse_json(body: bytes) -> object:
     raise NotJson("not strict JSON")
 
 
+_granted: ContextVar[Http | None] = ContextVar("granted", default=None)
+"""Whose turn was waited for already."""
+
+
 class Http:
     """A client for one base URL. It keeps no connection and no cookie between two calls."""
 
@@ -216,11 +222,24 @@ class Http:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Answer:
-        """Change something: one attempt, on a connection that nothing used before."""
+        """Change something: one attempt, on a connection that nothing used before, that ends when the fence
+        closes."""
         progress = _Progress(changes=True)
         request = self._build(method, path, query, headers, content, progress)
-        async with _deadline(self._limits.timeout, progress):
+        if fence.is_closed():
+            raise NoAnswer("too_late", sent=False)
+        async with _deadline(min(self._limits.timeout, fence.left()), progress):
             return await self._exchange(request, progress)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait outside of any deadline until one more call is borne: the first one within the block."""
+        await self._pace.turn()
+        before = _granted.set(self)
+        try:
+            yield
+        finally:
+            _granted.reset(before)
 
     async def close(self) -> None:
         """Nothing stays open between calls, so there is nothing to close."""
@@ -275,6 +294,9 @@ class Http:
         raise trouble
 
     async def _turn(self) -> None:
+        if _granted.get() is self:
+            _granted.set(None)
+            return None
         try:
             async with asyncio.timeout(self._limits.timeout * _TURN_SHARE):
                 return await self._pace.turn()

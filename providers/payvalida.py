@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
@@ -108,6 +109,9 @@ class Payvalida:
     @property
     def account(self) -> str:
         return f"{self._http.origin}, merchant {self._merchant}"
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._http.turn()
 
     async def look_up(self, reference: str) -> OrderState:
         if not self.facts.reference.fullmatch(reference):

@@ -10,6 +10,8 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -47,6 +49,7 @@ SMARTER = "SmarterTools products cannot be cancelled."
 NOT_KNOWN = "Servertastic knows no order by this token or reference. A reseller order ID (STR…) is neither."
 ANOTHER_ORDER = "Servertastic answered about another order. Look at both orders there."
 TWO_ORDERS = "This reference stands for more than one order; use the order's token."
+MOVED = "The reference stands for another order by now than for the one that was approved."
 NOT_JSON = "Servertastic gave no JSON (HTTP {}): check SERVERTASTIC_BASE_URL."
 
 # Order data are synchronised every five minutes (api2.md); a minute is added to be sure.
@@ -110,6 +113,9 @@ class Servertastic:
         print_of_key = hashlib.sha256(f"servertastic account {self._api_key}".encode()).hexdigest()[:8]
         return f"{self._http.origin}, account {print_of_key}"
 
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._http.turn()
+
     async def look_up(self, reference: str) -> OrderState:
         token = await self._token(reference)
         if isinstance(token, OrderState):
@@ -117,15 +123,17 @@ class Servertastic:
         try:
             answer = await self._http.read("GET", "/order/review.json", query={"order_token": token})
         except NoAnswer as error:
-            return OrderState(Standing.UNREADABLE, detail=_not_asked(error))
+            return OrderState(Standing.UNREADABLE, detail=_not_asked(error), target=_mark(token))
         now = datetime.fromtimestamp(self._now(), UTC)
-        return read_review(answer, token, now, (self._api_key,))
+        return replace(read_review(answer, token, now, (self._api_key,)), target=_mark(token))
 
     async def cancel(self, reference: str, note: str, before: OrderState) -> Outcome:  # noqa: ARG002
         """Cancel once; a GET that must never be followed, fetched or repeated. There is no note."""
-        token = await self._token(reference)
+        token = reference if _mark(reference) == before.target else await self._token(reference)
         if isinstance(token, OrderState):
             return Outcome(Result.NO_EFFECT, f"No cancel was sent. {token.detail}", "token_unresolved")
+        if before.target not in ("", _mark(token)):
+            return Outcome(Result.NO_EFFECT, f"No cancel was sent. {MOVED}", "another_order")
         try:
             answer = await self._http.send("GET", "/order/cancel.json", query={"order_token": token})
         except NoAnswer as error:
@@ -154,6 +162,11 @@ class Servertastic:
         except NoAnswer as error:
             return OrderState(Standing.UNREADABLE, detail=_not_asked(error))
         return read_tokens(answer, reference, (self._api_key,))
+
+
+def _mark(token: str) -> str:
+    """Stands for a token, which is a secret of its own."""
+    return hashlib.sha256(f"servertastic token {token}".encode()).hexdigest()[:32]
 
 
 def read_tokens(answer: Answer, reference: str, secrets: Iterable[str] = ()) -> str | OrderState:

@@ -12,6 +12,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, Self
@@ -127,6 +128,9 @@ class Tradernet:
     @property
     def account(self) -> str:
         return f"{self._http.origin}, key {self._public_key}"
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._http.turn()
 
     async def look_up(self, reference: str) -> OrderState:
         """Ask for the current orders, then for those of the last month: each list knows only a part."""

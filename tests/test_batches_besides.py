@@ -43,6 +43,25 @@ def list_in(world: World) -> View:
         return store.read_now(lambda unit: next((one, unit.lines_of(one)) for one in unit.batches()))
 
 
+async def test_whoever_approved_a_list_can_approve_it_again_when_it_has_changed(world: World) -> None:
+    """An order changed and somebody else's approval stopped counting; the other order is as it was."""
+    vendor, bob = world.vendor("digicert"), world.person("bob")
+    orders = new_orders(world, 2)
+    card = await asked(world, "\n".join(orders))
+    await bob.command("/cancel-order", "pause digicert their pages are down")
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "n hold")
+    vendor.orders[orders[1]].common_name = "changed.example"
+    world.workspace.set_group("S0ONCALL", ["U0BOB", "U0DAN"])
+    await bob.command("/cancel-order", "resume digicert")
+    await world.reads(card, "This cancels 2 orders")
+    await world.approve("bob", card)
+    await world.reads(card, "1 of 2 approvals")
+    await world.approve("dan", card)
+    await world.reads(card, "Outcome: 2 cancelled")
+
+
 async def test_a_question_calls_the_requester_and_decides_nothing(world: World) -> None:
     card = await asked(world, "\n".join(new_orders(world, 2)))
     bob, alice = world.person("bob"), world.person("alice")

@@ -8,12 +8,15 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from bot.model import Permit, TakePermit
 from sandbox.slack.model import Message
 from sandbox.vendors.digicert import DigiCertVendor
+from sandbox.vendors.servertastic import ServertasticVendor
 from sandbox.vendors.vendor import Fault
 from tests.conftest import World
-from tests.past_the_bot import change, held, rows
+from tests.past_the_bot import change, connected, held, rows
 from tests.test_asynchronous import Clock, later
+from tests.test_restored_backup import readiness
 
 
 async def sent(world: World, provider: str, fault: Fault) -> Message:
@@ -101,6 +104,55 @@ async def test_one_order_under_two_names_is_cancelled_once(world: World) -> None
     assert len(vendor.sends) == 1
 
 
+async def test_an_order_that_could_not_be_looked_up_at_first_is_not_sent_under_another_name_as_well(
+    world: World,
+) -> None:
+    vendor = world.vendor("servertastic")
+    assert isinstance(vendor, ServertasticVendor)
+    vendor.lag = 300.0  # what is cancelled is shown as it was for minutes
+    vendor.fail_next(Fault.HTML, on="read")
+    first = await world.asked("alice", "servertastic", vendor.samples["cancellable"])
+    assert "could not be asked" in world.card(first).readable
+    second = await world.asked("dan", "servertastic", vendor.samples["by_reference"])
+    for who in ("bob", "carol"):
+        await world.approve(who, first)
+    await world.reads(first, "accepted by the provider")
+    for who in ("bob", "carol"):
+        await world.approve(who, second)
+    await world.reads(second, "On hold: this is also the order of request")
+    assert len(vendor.sends) == 1
+
+
+async def test_a_cancel_whose_permit_the_database_has_lost_needs_a_person(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover to a server that lacks the last commits, while the call was under way."""
+    vendor = world.vendor("digicert")
+    assert world.bot
+    workflow = world.bot._worker._workflow
+    take_permit = workflow.take_permit
+
+    async def and_lose_it(request_id: str, command: TakePermit) -> Permit | None:
+        with connected(world.database) as client:
+            ((seq,),) = client.rows("SELECT max(seq) FROM event")
+            (was,) = client.rows("SELECT version, state, body FROM request")
+        permit = await take_permit(request_id, command)
+        with connected(world.database) as client:
+            client.change("DELETE FROM event WHERE seq > ?", seq)
+            client.change("DELETE FROM permit")
+            client.change("UPDATE request SET version = ?, state = ?, body = ?", *was)
+        return permit
+
+    monkeypatch.setattr(workflow, "take_permit", and_lose_it)
+    card = await world.asked("alice", "digicert", vendor.samples["cancellable"])
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    told = await world.reads(card, "needs a person")
+    assert "the database has lost the record of that" in told.readable
+    assert "the history does not verify" in (await readiness(world))[1]
+    assert len(vendor.sends) == 1
+
+
 async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: World) -> None:
     card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
     with held(world.database):
@@ -146,6 +198,9 @@ async def test_what_was_changed_behind_the_back_of_the_bot_is_not_sent(world: Wo
             while not any(line["event"] == "chain_broken" for line in log) and not vendor.sends:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # it tells nobody but its log
     assert len(vendor.seen) == looked_up + 1, "it was about to be sent"
+    await world.reads(card, "the history does not verify")
+    status, why = await readiness(world)
+    assert (status, "the history does not verify" in why) == (503, True)
     assert vendor.sends == []
 
 

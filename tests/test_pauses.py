@@ -203,6 +203,17 @@ async def test_an_outcome_that_is_known_begins_the_count_anew(quiet_world: World
     assert announced(world, "paused") == []
 
 
+async def test_a_complete_answer_that_proves_nothing_by_itself_pauses_nothing(world: World) -> None:
+    """cPanel says no with a word that is also that of an order which is gone: a look-up tells which."""
+    vendor = world.vendor("cpanel")
+    vendor.fail_next(Fault.REJECT, times=4)
+    for _ in range(4):
+        await world.reads(await approved(world, "cpanel", vendor.new_order()), "refused by the provider")
+    answers = rows(world.database, "SELECT body FROM event WHERE kind = 'answered'")
+    assert {json.loads(body)["outcome"]["result"] for (body,) in answers} == {"unknown"}
+    assert announced(world, "paused") == []
+
+
 async def test_what_a_look_up_finds_out_begins_the_count_anew(world: World) -> None:
     vendor = world.vendor("payvalida")
     vendor.fail_next(Fault.LOSE_ANSWER, times=2)

@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from bot import acknowledge
 from bot.app import Bot, Roles
 from sandbox.slack.model import Message
+from sandbox.vendors.vendor import Fault
 from tests import postgres
 from tests.conftest import World
 
@@ -126,6 +127,33 @@ async def test_a_restored_backup_executes_nothing_until_an_operator_has_looked(q
         assert vendor.sends == [vendor.samples["cancellable"]]
         code, said = await command(world, "audit", "acknowledge", "--yes")
         assert (code, "nothing to acknowledge" in said) == (0, True)
+
+
+@one_way_in
+async def test_a_backup_from_before_a_send_does_not_send_again_although_there_is_no_outcome_yet(
+    quiet_world: World,
+) -> None:
+    world, vendor = quiet_world, quiet_world.vendor("payvalida")
+    await world.start_bot(PROVIDER_TIMEOUT="2s", RECONCILE_AFTER="60s")
+    bob = world.person("bob")
+    await bob.command("/cancel-order", "pause payvalida nightly backup")
+    await world.workspace.wait_until(lambda: any("is paused, by" in one.readable for one in world.cards))
+    card = await approved(world, "payvalida")
+    await world.reads(card, "On hold")
+    await world.stop_bot()
+    with copy_of(world.database) as copy:
+        await world.start_bot(PROVIDER_TIMEOUT="2s", RECONCILE_AFTER="60s")
+        vendor.fail_next(Fault.DROP)
+        await bob.command("/cancel-order", "resume payvalida")
+        await world.reads(card, "outcome unknown, checking")
+        await world.stop_bot()
+        world.database = copy
+        await world.start_bot(PROVIDER_TIMEOUT="2s", RECONCILE_AFTER="60s")
+        assert OLDER in (await readiness(world))[1]
+        await bob.command("/cancel-order", "resume payvalida")
+        held = await world.reads(card, "On hold: The channel knows of event")
+        assert len(vendor.sends) == 1, held.readable
+        await world.stop_bot()
 
 
 @one_way_in

@@ -52,6 +52,7 @@ from bot.store.tables import (
     RequestRow,
     VoteRow,
 )
+from bot.store.transaction import Values
 from bot.store.work import DueWork
 
 _ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
@@ -92,6 +93,7 @@ _UNDECIDED_OF = (
     select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open)),
 )
 
+_PERMIT = select(PermitRow.request_id).where(col(PermitRow.epoch) == bindparam("epoch"))
 _ADD_REQUEST, _ADD_REFERENCE, _ADD_VOTE, _ADD_PERMIT = map(
     insert, (RequestRow, ReferenceRow, VoteRow, PermitRow)
 )
@@ -205,14 +207,15 @@ class RequestUnit(History, DueWork, OwedMessages):
             saved.append(after)
         self._store_rows([before for before, _ in changes], saved)
         self._append([(before.id, event) for before, events in changes for event in events])
-        self._vote(changes)
-        for before, events in changes:
-            for event in events:
-                self._guard(before, event)
+        self._guard(changes)
         if ended := [{"request": after.id} for after in saved if after.state in NOT_LOOKED_UP]:
             self._change_all(_WIPE, ended)
             self.wiped = True
         return saved
+
+    def has_permit(self, request_id: str, epoch: str) -> bool:
+        """Whether this permit was written, and is there still."""
+        return self._ask(_PERMIT, epoch=epoch).scalar() == request_id
 
     def reference(self, request_id: str) -> str | None:
         """The exact reference; None when it was wiped, as nothing is looked up any more."""
@@ -233,30 +236,35 @@ class RequestUnit(History, DueWork, OwedMessages):
         if self._change_all(_STORE, changed) != len(changed):
             raise Conflict(before[0].id)
 
-    def _vote(self, changes: Sequence[tuple[Request, Sequence[Event]]]) -> None:
-        votes = [
-            {"request_id": before.id, "person": str(event.by), "digest": event.digest}
-            for before, events in changes
-            for event in events
-            if isinstance(event, Approved)
-        ]
+    def _guard(self, changes: Sequence[tuple[Request, Sequence[Event]]]) -> None:
+        """Rows whose unique constraints hold even if the code above them were wrong: in the order of the
+        events, as somebody may approve anew what they approved before it changed."""
+        votes: list[Values] = []
+        for before, events in changes:
+            for event in events:
+                match event:
+                    case Approved(by, card):
+                        votes.append({"request_id": before.id, "person": str(by), "digest": card})
+                    case ApprovalVoided(by, _) | ApprovalTakenBack(by):
+                        self._vote(votes)
+                        self._change(_FORGET_VOTES_OF, request=before.id, by=str(by))
+                    case OrderRead(_):
+                        self._vote(votes)
+                        self._change(_FORGET_VOTES, request=before.id)
+                    case Permitted(epoch, attempt, _, _):
+                        permit = {"epoch": epoch, "request_id": before.id, "attempt": attempt, "at": self.now}
+                        self._change_all(_ADD_PERMIT, [permit])
+                    case _:
+                        pass
+        self._vote(votes)
+
+    def _vote(self, votes: list[Values]) -> None:
+        """Write down those that are not yet, all at once. Raises `Conflict` when one counts already."""
         try:
             self._change_all(_ADD_VOTE, votes)
         except IntegrityError as taken:
-            raise Conflict(changes[0][0].id) from taken
-
-    def _guard(self, before: Request, event: Event) -> None:
-        """Rows whose unique constraints hold even if the code above them were wrong."""
-        match event:
-            case ApprovalVoided(by, _) | ApprovalTakenBack(by):
-                self._change(_FORGET_VOTES_OF, request=before.id, by=str(by))
-            case OrderRead(_):
-                self._change(_FORGET_VOTES, request=before.id)
-            case Permitted(epoch, attempt, _, _):
-                permit = {"epoch": epoch, "request_id": before.id, "attempt": attempt, "at": self.now}
-                self._change_all(_ADD_PERMIT, [permit])
-            case _:
-                pass
+            raise Conflict(str(votes[0]["request_id"])) from taken
+        votes.clear()
 
     def prove(self, request: Request, verified: Head | None = None) -> Head:
         """Raise `ChainBroken` unless the stored request is what its history adds up to, and the chain goes on

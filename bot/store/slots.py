@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 AT_ONCE = 64
+"""In all lanes together. A lane in which nothing is under way may still begin one more."""
 AT_ONCE_PER_LANE = 8
-"""So that a provider that hangs keeps nobody from another one."""
+"""So that an account that hangs keeps nobody from another one; and however many hang, each lane goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,6 @@ class Slots:
         self._held: set[int] = set()
         self._waited_for: set[str] = set()
         """Lanes in which something that is due may wait for room."""
-        self._all_wait = False
         self.terms: Terms | None = None
         """Read it once for each claim: the worker may close them at any moment."""
 
@@ -65,7 +65,7 @@ class Slots:
 
     @property
     def are_free(self) -> bool:
-        """Whether anything at all may be taken."""
+        """Whether there is room in whatever lane, but for those that are full."""
         with self._guard:
             return self.terms is not None and not self._is_full()
 
@@ -75,15 +75,14 @@ class Slots:
         with self._guard:
             if self.terms is None:
                 return False
-            self._all_wait |= self._is_full()
-            if self._lanes[lane] >= AT_ONCE_PER_LANE:
+            if self._lanes[lane] >= self._room():
                 self._waited_for.add(lane)
-            return not self._all_wait and lane not in self._waited_for
+            return lane not in self._waited_for
 
     def everybody_had_their_turn(self) -> None:
         """What was due was taken in its order, as far as there was room for it."""
         with self._guard:
-            self._all_wait, self._waited_for = self._is_full(), set(self._full())
+            self._waited_for = set(self._full())
 
     def full(self) -> list[str]:
         """Lanes in which nothing more is begun."""
@@ -113,8 +112,13 @@ class Slots:
     def _is_full(self) -> bool:
         return self._lanes.total() >= AT_ONCE
 
+    def _room(self) -> int:
+        """In each lane."""
+        return 1 if self._is_full() else AT_ONCE_PER_LANE
+
     def _full(self) -> list[str]:
-        return [lane for lane, number in self._lanes.items() if number >= AT_ONCE_PER_LANE]
+        room = self._room()
+        return [lane for lane, number in self._lanes.items() if number >= room]
 
 
 NO_SLOTS = Slots()

@@ -124,7 +124,7 @@ class DueWork(Transaction):
             if lost.id not in running:  # the connection broke right after a commit
                 self._change(_RENEW, action=lost.id, by=terms.token, until=self.now + terms.lease)
                 self._hold(lost)
-        while slots.are_free and (one := self.claim(terms.token, terms.lease, slots.full(), slots.running())):
+        while one := self.claim(terms.token, terms.lease, slots.full(), slots.running()):
             self._hold(one)
         slots.everybody_had_their_turn()
         return self.until_due(slots.full(), slots.running())

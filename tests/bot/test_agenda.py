@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.agenda import REPEAT_AFTER, Due, Kind, Timing, due, next_look
+from bot.agenda import PEOPLE, REPEAT_AFTER, Due, Kind, Timing, due, next_look
 from bot.model import (
     Answered,
     ApprovalTakenBack,
@@ -119,14 +119,22 @@ def test_who_is_asked_is_reminded_later_unless_reminders_are_off() -> None:
     assert work(checking, OrderRead(an_order()), timing=off) == []
 
 
+@pytest.mark.parametrize(("wanted", "pause"), [(None, 5), (1, 5), (60, 60)])
+def test_the_second_attempt_waits_as_long_as_the_provider_asks_for(wanted: int | None, pause: int) -> None:
+    asked = None if wanted is None else timedelta(seconds=wanted)
+    outcome = Outcome(Result.NO_EFFECT, "Too many requests.", "http_429", look_again=asked)
+    (again,) = work(executing(), Answered("e1", outcome), now=ANSWERED_AT)
+    assert (again.kind, again.at - ANSWERED_AT) == (Kind.CANCEL, pause * SECOND)
+
+
 def test_an_approval_that_could_not_be_confirmed_is_verified_at_once() -> None:
-    assert work(a_request(), Approved(BOB, "d", False, "")) == [Due(Kind.VERIFY, NOW)]
+    assert work(a_request(), Approved(BOB, "d", False, "")) == [Due(Kind.VERIFY, NOW, PEOPLE)]
     assert work(a_request(), Approved(BOB, "d", True, "")) == []
 
 
 def test_an_unconfirmed_approval_is_not_forgotten_when_something_else_happens() -> None:
     unsure = approved_by(a_request(), BOB, verified=False)
-    assert Due(Kind.VERIFY, NOW) in work(unsure, Approved(CAROL, "d", True, ""))
+    assert Due(Kind.VERIFY, NOW, PEOPLE) in work(unsure, Approved(CAROL, "d", True, ""))
 
 
 def test_enough_approvals_make_the_cancel_due_at_once_in_the_lane_of_its_provider() -> None:

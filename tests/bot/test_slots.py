@@ -146,7 +146,7 @@ async def test_nothing_is_taken_beyond_what_is_done_at_once_in_all(
     monkeypatch.setattr(slots, "AT_ONCE", 2)
     await store.write(due("a", lane="cpanel"))
     await store.write(due("b", lane="digicert"))
-    await store.write(due("c", lane="payvalida"))
+    await store.write(due("c", lane="cpanel"))
     assert [taken(news) for news in told] == [["a"], ["b"], []]
     await store.write(lambda unit: unit.claim_all())
     assert len(store.slots.running()) == 2
@@ -154,13 +154,28 @@ async def test_nothing_is_taken_beyond_what_is_done_at_once_in_all(
     (first,) = told[0].claimed
     await store.write(lambda unit: unit.finish(first.id, "mine"))
     assert store.slots.let_go([first]), "this is room for somebody who waits"
-    await store.write(due("d", lane="tradernet"))
+    await store.write(due("d", lane="cpanel"))
     assert taken(told.pop()) == [], "it does not overtake"
     await store.write(lambda unit: unit.claim_all())
     assert taken(told.pop()) == ["c"]
 
 
-async def test_closed_hands_take_nothing_and_a_claim_is_held_as_long_as_agreed(
+async def test_however_much_hangs_a_lane_in_which_nothing_is_under_way_goes_on(
+    store: Store, told: list[News], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "AT_ONCE", 2)
+    await store.write(due("a", "b", "c", lane="cpanel"))
+    await store.write(due("d", "e", lane=""))
+    assert [taken(news) for news in told] == [["a", "b"], ["d"]]
+    (timer,) = told[1].claimed
+    await store.write(lambda unit: unit.finish(timer.id, "mine"))
+    assert store.slots.let_go([timer])
+    told.clear()
+    await store.write(lambda unit: unit.claim_all())
+    assert [taken(news) for news in told] == [["e"]], "although others have waited for longer"
+
+
+async def test_closed_slots_take_nothing_and_a_claim_is_held_as_long_as_agreed(
     store: Store, database: str, told: list[News]
 ) -> None:
     store.slots.close()
@@ -173,7 +188,7 @@ async def test_closed_hands_take_nothing_and_a_claim_is_held_as_long_as_agreed(
     assert store.read_now(lambda unit: unit.until_due()) == LEASE
 
 
-async def test_others_are_told_of_what_is_due_later_only_where_nobody_here_has_a_hand_free(
+async def test_others_are_told_of_what_is_due_later_only_where_nobody_here_has_a_slot_free(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = News(MINUTE, 0, (), frozenset(), frozenset())

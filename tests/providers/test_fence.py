@@ -13,7 +13,7 @@ import trustme
 
 from providers import fence, http
 from providers.http import Http, HttpLimits, Pace
-from tests.providers.raw import RawServer, answers, failure, listening
+from tests.providers.raw import RawServer, answers, failure, listening, waits
 
 
 class Dial:
@@ -118,6 +118,17 @@ async def test_a_fence_that_closes_after_the_first_byte_does_not_end_the_call(di
         with fence.closing_at(dial.seconds + 30):
             answer = await server.http().send("DELETE", "/order")
     assert answer.json() == {"done": True}
+
+
+async def test_nobody_waits_for_an_answer_any_more_when_the_fence_has_closed() -> None:
+    """Whoever takes over counts from then on."""
+    async with listening(RawServer(waits)) as server:
+        loop = asyncio.get_running_loop()
+        with fence.closing_at(fence.elapsed() + 0.3):
+            began = loop.time()
+            trouble = await failure(server.http(timeout=30).send("DELETE", "/order"))
+    assert (trouble.code, trouble.sent) == ("read_timeout", True)
+    assert loop.time() - began < 5
 
 
 async def test_a_fence_stands_in_the_way_of_nobody_else(dial: Dial) -> None:

@@ -151,6 +151,24 @@ async def test_a_cancel_is_not_sent_when_little_time_would_be_left_for_its_answe
         assert len(server.heard) == 1
 
 
+async def test_a_turn_that_was_waited_for_costs_the_call_no_time() -> None:
+    async with listening(RawServer(answers())) as server:
+        http = server.http(timeout=0.5, pace=Pace(1, 0.8))
+        await http.read("GET", "/a")
+        async with http.turn():
+            assert (await http.send("PUT", "/b")).status == 200
+            assert (await failure(http.send("PUT", "/c"))).code == "paced", "it was the turn of one call"
+
+
+async def test_a_turn_is_for_the_one_client_that_was_asked() -> None:
+    async with listening(RawServer(answers())) as server:
+        mine, other = (server.http(timeout=0.4, pace=Pace(1, 60)) for _ in range(2))
+        await other.read("GET", "/a")
+        async with mine.turn():
+            assert (await failure(other.send("PUT", "/b"))).code == "paced"
+        assert (await failure(mine.send("PUT", "/b"))).code == "paced", "it was not used in time"
+
+
 async def test_every_attempt_of_a_read_takes_a_turn() -> None:
     async with listening(RawServer(hangs_up)) as server:
         trouble = await failure(server.http(timeout=2.0, pace=Pace(2, 60)).read("GET", "/a"))

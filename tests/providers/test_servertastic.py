@@ -500,6 +500,28 @@ async def test_the_resellers_own_reference_works_all_the_way(
     assert vendor.performed == [vendor.samples["cancellable"]]
 
 
+async def test_a_reference_that_leads_to_another_order_by_now_cancels_neither(
+    vendor: ServertasticVendor, servertastic: Servertastic
+) -> None:
+    reference = vendor.samples["by_reference"]
+    approved, other = (vendor.orders[vendor.samples[name]] for name in ("cancellable", "another"))
+    before = await servertastic.look_up(reference)
+    approved.own, other.own = "", reference
+    outcome = await servertastic.cancel(reference, "", before)
+    assert (outcome.result, outcome.code, vendor.sends) == (Result.NO_EFFECT, "another_order", [])
+    assert "another order" in outcome.said
+
+
+async def test_a_token_that_was_looked_up_is_not_looked_for_again() -> None:
+    http = ScriptedHttp({"/order/showtokens.json": TOKENS}, otherwise=review())
+    servertastic = Servertastic(http, "key-of-ours")
+    before = await servertastic.look_up(TOKEN)
+    assert TOKEN not in before.target
+    http.reads.clear()
+    await servertastic.cancel(TOKEN, "", before)
+    assert (http.reads, [call.query["order_token"] for call in http.sends]) == ([], [TOKEN])
+
+
 async def test_an_issued_order_waits_for_the_email_and_is_cancelled_after_it(
     vendor: ServertasticVendor, servertastic: Servertastic
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -74,6 +75,9 @@ class Northwind:
     @property
     def account(self) -> str:
         return f"Northwind on {self._http.origin}"
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._http.turn()
 
     async def look_up(self, reference: str) -> OrderState:
         if not self.facts.reference.fullmatch(reference):

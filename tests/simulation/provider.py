@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -212,6 +213,9 @@ class SimulatedProvider:
     @classmethod
     def from_settings(cls, values: Mapping[str, str], limits: HttpLimits) -> Self:
         raise NotImplementedError
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def look_up(self, reference: str) -> OrderState:
         await self._process.at(Effect.LOOK_UP)
