@@ -38,6 +38,8 @@ class Ask:
     """Which of the provider's accounts; may be empty where there is only one."""
     seen: str = ""
     """The earlier request about this order that the person was told about, by its ID."""
+    mark: str = ""
+    """Stands for the form that was sent, which counts once."""
 
 
 class Admission:

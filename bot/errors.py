@@ -50,6 +50,13 @@ class Duplicate(Refused):
         self.request_id = request_id
 
 
+class HeardBefore(Refused):
+    """The very same was received before, and has counted."""
+
+    def __init__(self) -> None:
+        super().__init__("heard_before", "This was received before, and counts once.")
+
+
 class AskedBefore(Refused):
     """The same order was asked for before, and that ended in a way to know about. Not final: whoever
     has been told may ask all the same."""

@@ -14,7 +14,7 @@ from bot.agenda import Kind
 from bot.blocks import pauses
 from bot.blocks.text import literal
 from bot.directory import Directory
-from bot.errors import Refused
+from bot.errors import HeardBefore, Refused
 from bot.model import Answered, Eligibility, Event, FollowedUp, Pause, Person, Request
 from bot.store import Store, Unit
 from providers.contract import Facts, Result
@@ -103,8 +103,9 @@ class Pauses:
         """Where the requests of a provider are approved; of all, if none is named."""
         return list(dict.fromkeys(one.channel for one in self._accounts if provider in ("", one.facts.name)))
 
-    async def pause(self, provider: str, by: Person, reason: str) -> str:
-        """Returns what to tell them, as markup. Raises `Refused`."""
+    async def pause(self, provider: str, by: Person, reason: str, mark: str = "") -> str:
+        """Returns what to tell them, as markup. Raises `Refused`. `mark` stands for the command, which counts
+        once."""
         if problem := typed.complaint("reason", reason):
             raise Refused("bad_text", problem)
         if await self._store.read(lambda unit: reveals(unit, reason, self._facts)):
@@ -112,16 +113,26 @@ class Pauses:
         await self._may(provider, by, "pause")
         facts = self._facts.get(provider)
         channels = self.channels(provider)
-        now, is_new = await self._store.write(lambda unit: pause(unit, facts, by.user, reason, channels))
+
+        def begin(unit: Unit) -> tuple[Pause, bool]:
+            _once(unit, mark)
+            return pause(unit, facts, by.user, reason, channels)
+
+        now, is_new = await self._store.write(begin)
         if not is_new:
             return pauses.already(now, facts)
         return f"Cancelling {literal(pauses.where(facts))} is paused. The channel is told."
 
-    async def resume(self, provider: str, by: Person) -> str:
-        """Returns what to tell them. Raises `Refused`."""
+    async def resume(self, provider: str, by: Person, mark: str = "") -> str:
+        """Returns what to tell them. Raises `Refused`. `mark` as for `pause`."""
         await self._may(provider, by, "resume")
         facts, channels = self._facts.get(provider), self.channels(provider)
-        return await self._store.write(lambda unit: resume(unit, facts, by.user, channels, self._facts))
+
+        def end(unit: Unit) -> str:
+            _once(unit, mark)
+            return resume(unit, facts, by.user, channels, self._facts)
+
+        return await self._store.write(end)
 
     async def now(self) -> str:
         """Everything that is paused, in sentences; empty when nothing is."""
@@ -148,6 +159,11 @@ class Pauses:
                 f"an operator run: python -m bot {action}",
             )
         raise Refused(rule, f"Only those who may approve can {action} this: you are {verdicts[0].why}.")
+
+
+def _once(unit: Unit, mark: str) -> None:
+    if not unit.first_time(mark):
+        raise HeardBefore
 
 
 def _name(facts: Facts | None) -> str:

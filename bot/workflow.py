@@ -22,7 +22,7 @@ from bot.batch.workflow import Batches
 from bot.blocks.refusals import already
 from bot.clicks import Click, must_be_its_card, same_card
 from bot.directory import Directory
-from bot.errors import AskedBefore, ChainBroken, CountersignError, Outsider, Refused
+from bot.errors import AskedBefore, ChainBroken, CountersignError, HeardBefore, Outsider, Refused
 from bot.logs import get_logger
 from bot.model import (
     BEFORE_PERMIT,
@@ -167,8 +167,8 @@ class Workflow(RequestViews):
         account = self.admission.check(ask)
         try:
             return await self._submit(ask, by, account)
-        except AskedBefore:
-            raise  # only told; whoever knows may ask all the same
+        except (AskedBefore, HeardBefore):
+            raise  # only told: whoever knows may ask all the same, and who has asked knows
         except Refused as refused:
             told = refusal(account, by, refused)
             await self._store.write(lambda unit: unit.note(ASK_REFUSED, told))
@@ -184,6 +184,8 @@ class Workflow(RequestViews):
         def begin(unit: Unit) -> Request:
             if mine := unit.request(request_id):
                 return mine  # saved already: the connection broke right after the commit
+            if not unit.first_time(ask.mark):
+                raise HeardBefore
             not_twice(unit, key, by)
             not_again(unit, key, ask.seen)
             event = Requested(

@@ -33,6 +33,8 @@ class BatchAsk:
     account: str = ""
     seen: str = ""
     """Stands for the earlier requests that the person was told about."""
+    mark: str = ""
+    """Stands for the form that was sent, which counts once."""
 
 
 def check_list(account: Account, lines: Sequence[Typed], reason: str) -> None:

@@ -41,7 +41,7 @@ from bot.blocks.cards import Message
 from bot.blocks.refusals import already
 from bot.blocks.text import section
 from bot.clicks import Click, must_be_its_card, same_card
-from bot.errors import Refused, SomeAskedBefore
+from bot.errors import HeardBefore, Refused, SomeAskedBefore
 from bot.model import (
     BEFORE_PERMIT,
     Denied,
@@ -75,8 +75,8 @@ class Batches(BatchViews):
         check_list(account, lines, ask.reason)
         try:
             return await self._submit(ask, by, account, lines)
-        except SomeAskedBefore:
-            raise  # only told; whoever knows may ask all the same
+        except (SomeAskedBefore, HeardBefore):
+            raise  # only told: whoever knows may ask all the same, and who has asked knows
         except Refused as refused:
             told = refusal(account, by, refused)
             await self._store.write(lambda unit: unit.note(ASK_REFUSED, told))
@@ -91,6 +91,8 @@ class Batches(BatchViews):
         def begin(unit: Unit) -> Batch:
             if mine := unit.batch(batch_id):
                 return mine  # saved already: the connection broke right after the commit
+            if not unit.first_time(ask.mark):
+                raise HeardBefore
             self._may_begin(unit, account, lines, ask, by)
             batch = Batch(batch_id, unit.now, self._asked(unit, account, ask, by, request_ids))
             unit.begin_batch(batch)

@@ -22,6 +22,7 @@ from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.async_app import AsyncApp
 
+from bot import once
 from bot.doors.bolt import answer, is_understood
 from bot.errors import CountersignError
 from bot.listeners.answers import attempt
@@ -87,7 +88,8 @@ class HttpDoor:
         self._seen[signature] = (self._seconds(), status)
         response: web.StreamResponse = web.Response(status=500, text="failed")
         try:
-            answered = await attempt("http payload", answer(app, payload))
+            with once.hearing(signature):
+                answered = await attempt("http payload", answer(app, payload))
             if not isinstance(answered, CountersignError):
                 response = await to_aiohttp_response(answered)
         finally:

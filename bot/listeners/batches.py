@@ -9,6 +9,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot import once
 from bot.batch.asking import BatchAsk
 from bot.batch.rules import Batch, read_lines, split_lines, write_line
 from bot.blocks import forms, ids
@@ -148,7 +149,8 @@ async def submit_batch(
 ) -> dict[str, Any]:
     """What to answer the form with: nothing when it is done, errors, or the form with a notice on top."""
     text = f"{form.lines}\n{form.more_lines}"
-    ask = BatchAsk(form.provider or "", text, form.reason, form.origin, form.account, form.seen)
+    typed = (form.provider or "", text, form.reason, form.origin, form.account, form.seen)
+    ask = BatchAsk(*typed, mark=once.mark())
     result = await attempt("list form", workflow.batches.submit(ask, who_acted(body)))
     if isinstance(result, SomeAskedBefore):
         once_more = "Send the form once more if they have to be asked again, or take the line out."

@@ -9,7 +9,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot import asking
+from bot import asking, once
 from bot.asking import Meant
 from bot.batch.views import Views
 from bot.blocks import forms, ids, notices
@@ -186,13 +186,13 @@ class Desk:
         if named is None:
             return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
         reason = " ".join(rest[1:] if named else rest) or NO_REASON
-        return await self._workflow.pauses.pause(named, person, reason)
+        return await self._workflow.pauses.pause(named, person, reason, once.mark())
 
     async def _resume(self, person: Person, rest: list[str]) -> str:
         named = self._named(rest)
         if named is None or (rest and not named):
             return notices.unknown_provider(rest[0], self._workflow.accounts.facts)
-        return literal(await self._workflow.pauses.resume(named, person), 2000)
+        return literal(await self._workflow.pauses.resume(named, person, once.mark()), 2000)
 
     async def _simulate(self, person: Person, rest: list[str]) -> str:
         """Of a provider, and of one of its accounts where there are several."""

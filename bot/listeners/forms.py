@@ -7,6 +7,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot import once
 from bot.admission import Ask
 from bot.blocks import forms, ids, notices
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate
@@ -61,7 +62,8 @@ async def _submit(
     form = forms.read_request_form(view)
     if form.several:
         return await submit_batch(workflow, form, body, view)
-    ask = Ask(form.provider or "", form.reference, form.reason, form.origin, form.account, form.seen)
+    typed = (form.provider or "", form.reference, form.reason, form.origin, form.account, form.seen)
+    ask = Ask(*typed, mark=once.mark())
     result = await attempt("request form", workflow.submit(ask, who_acted(body)))
     if isinstance(result, AskedBefore | Duplicate):
         notice = await _about_the_other(workflow, slack, result)

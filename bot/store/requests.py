@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from typing import Any
 
@@ -46,6 +46,7 @@ from bot.store.numbers import Numbers, Told
 from bot.store.pauses import Pauses
 from bot.store.tables import (
     BatchRow,
+    HeardRow,
     LineRow,
     PermitRow,
     ReferenceRow,
@@ -107,6 +108,12 @@ _FORGET_VOTES = delete(VoteRow).where(col(VoteRow.request_id) == _THIS)
 _FORGET_VOTES_OF = _FORGET_VOTES.where(col(VoteRow.person) == bindparam("by"))
 _WIPE = delete(ReferenceRow).where(col(ReferenceRow.request_id) == _THIS)
 
+_HEARD = select(HeardRow.at).where(col(HeardRow.mark) == bindparam("mark"))
+_HEAR = insert(HeardRow)
+_FORGET_HEARD = delete(HeardRow).where(col(HeardRow.at) < bindparam("since"))
+
+REMEMBERED_FOR = timedelta(hours=1)
+"""Much longer than a signature counts, as clocks may differ."""
 NOT_LOOKED_UP = ENDED | {State.NEEDS_PERSON}
 """States in which nothing is sent or read at the provider any more, so that nobody needs the exact
 reference."""
@@ -288,6 +295,19 @@ class RequestUnit(History, DueWork, OwedMessages):
         if rebuilt != request or stored is None or dict(stored._mapping) != expected:
             raise ChainBroken(0, f"request {request.id} is not what its history says")
         return end
+
+    # --- what came in ---------------------------------------------------------------------------------
+
+    def first_time(self, mark: str) -> bool:
+        """Whether what came in under this mark was not heard before; from now on it was. What cannot come a
+        second time has no mark."""
+        if not mark:
+            return True
+        if self._ask(_HEARD, mark=mark).scalar() is not None:
+            return False
+        self._change(_FORGET_HEARD, since=self.now - REMEMBERED_FOR)
+        self._change_all(_HEAR, [{"mark": mark, "at": self.now}])
+        return True
 
     # --- numbers ----------------------------------------------------------------------------------
 

@@ -155,6 +155,15 @@ class PauseRow(Table, table=True):
     unknowns: int = 0
 
 
+class HeardRow(Table, table=True):
+    """What came in signed and must not count a second time, for as long as a signature counts."""
+
+    __tablename__ = "heard"
+
+    mark: str = Field(primary_key=True)
+    at: datetime = Field(index=True)
+
+
 class ActionRow(Table, table=True):
     """Work that is due: at most one row for each kind and request."""
 

@@ -209,6 +209,18 @@ async def test_of_what_failed_there_is_no_news(store: Store) -> None:
     assert told == []
 
 
+def test_what_was_heard_counts_once_and_is_forgotten_later(store: Store, database: str, clock: Clock) -> None:
+    def first_time(mark: str) -> bool:
+        return store.write_now(lambda unit: unit.first_time(mark))
+
+    assert [first_time(mark) for mark in ("a", "a", "b", "", "")] == [True, False, True, True, True]
+    clock.advance(timedelta(minutes=59))
+    assert not first_time("a")
+    clock.advance(timedelta(minutes=2))
+    assert first_time("c")
+    assert rows(database, "SELECT mark FROM heard") == [("c",)]
+
+
 def test_the_exact_reference_is_wiped_when_a_request_ends(store: Store, database: str) -> None:
     canary = "4711-canary-reference"
     request = store.write_now(lambda unit: unit.begin("r1", requested("key", "twice"), canary))
