@@ -25,6 +25,11 @@ OPEN_PER_REQUESTER = 20
 """Open requests one person may have: enough for a bad day, too few to wear approvers down."""
 
 
+ASKER_COUNTS_FOR = 600.0
+"""Seconds for which it counts what Slack said about somebody who asks: they may take their time over the
+form. Before anything is sent Slack is asked about them again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What somebody typed into the form."""
@@ -82,13 +87,19 @@ class Admission:
             raise BadForm(errors)
         return account
 
+    def expect(self, by: Person) -> None:
+        """Somebody is about to ask."""
+        if self._requesters:
+            self._directory.expect(by)
+
     def may_ask(self, by: Person) -> None:
         if by.team != self._team:
             raise Outsider("ask here")
         if not self._requesters:
             return
-        verdict = self._directory.known(by, self._requesters, of="requesters")
+        verdict = self._directory.known(by, self._requesters, max_age=ASKER_COUNTS_FOR, of="requesters")
         if verdict.answer is Eligibility.CANNOT_TELL:
+            self._directory.expect(by)
             raise Refused("cannot_verify", "It could not be confirmed that you may ask. Try again.")
         if verdict.answer is Eligibility.NOT_ELIGIBLE:
             raise Refused("not_requester", "You are not among the people who may ask for a cancellation.")

@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError
 from bot import __version__, agenda
 from bot.accounts import Account, Accounts
 from bot.delivery import Pace
-from bot.directory import REFRESH_EVERY, Directory
+from bot.directory import REFRESH_EVERY, REFRESHED_AT_ONCE, Directory
 from bot.doors import bolt
 from bot.doors.http import MAX_BODY, HttpDoor
 from bot.doors.socket import SocketDoor
@@ -133,7 +133,7 @@ class Bot:
         self._health.add(self._is_in_no_doubt)
         self._health.tell(lambda: self._is_paused(workflow))
         await asyncio.gather(
-            directory.refresh(self._accounts.approvers, settings.requesters, settings.escalate_to),
+            self._refresh(directory),
             *([self._witness.compare()] if self._roles.worker else []),
         )
         if self._roles.worker:
@@ -220,8 +220,15 @@ class Bot:
     async def _keep_fresh(self, directory: Directory) -> None:
         while True:
             await asyncio.sleep(REFRESH_EVERY)
-            settings = self._settings
-            await directory.refresh(self._accounts.approvers, settings.requesters, settings.escalate_to)
+            await self._refresh(directory)
+
+    async def _refresh(self, directory: Directory) -> None:
+        """Of those who may ask only the groups: each of them is asked about when they open the form."""
+        approvers, later = self._accounts.approvers, self._settings.escalate_to
+        await asyncio.gather(
+            directory.refresh(approvers, later, at_most=REFRESHED_AT_ONCE),
+            directory.ask((), self._settings.requesters),
+        )
 
     def _start_work(self, workflow: Workflow, directory: Directory) -> None:
         settings = self._settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from bot.model import Eligibility, Person, Verdict
@@ -17,6 +18,11 @@ from providers import fence
 FRESH = 60.0
 """Seconds for which an answer of Slack's counts."""
 REFRESH_EVERY = 40.0
+REFRESHED_AT_ONCE = 40
+"""People who are asked about in one refresh: Slack bears about a hundred such calls a minute. Who is not
+known when they click is asked about then."""
+
+PROFILES = "profiles"
 
 T = TypeVar("T")
 Seconds = Callable[[], float]
@@ -44,6 +50,9 @@ class Directory:
         self._seconds = seconds
         self._profiles: dict[str, _Known[Profile | None]] = {}
         self._groups: dict[str, _Known[frozenset[str]]] = {}
+        self._silent_until: dict[str, float] = {}
+        """Until when nobody is asked: people, groups, or an on-call source."""
+        self._expecting: set[asyncio.Task[None]] = set()
 
     def known(
         self, person: Person, *lists: Iterable[str], max_age: float = FRESH, of: str = "approvers"
@@ -102,9 +111,17 @@ class Directory:
         # What was just fetched counts even if fetching took longer than `max_age`.
         return self.known(person, *lists, max_age=FRESH)
 
-    async def ask(self, people: Iterable[Person], *lists: Iterable[str]) -> None:
-        """Ask Slack about these people and lists now, whatever is known. What cannot be read ages on."""
-        await self._learn([one.user for one in people], {name for names in lists for name in names}, 0.0)
+    async def ask(self, people: Iterable[Person], *lists: Iterable[str], max_age: float = 0.0) -> None:
+        """Ask Slack about these people and lists now, unless it said so within `max_age` seconds. What cannot
+        be read ages on."""
+        await self._learn([one.user for one in people], {name for names in lists for name in names}, max_age)
+
+    def expect(self, person: Person) -> asyncio.Task[None]:
+        """Somebody will have to be known in a moment, so ask about them. Nobody needs to wait for it."""
+        asking = asyncio.create_task(self._learn([person.user], (), FRESH))
+        self._expecting.add(asking)
+        asking.add_done_callback(self._expecting.discard)
+        return asking
 
     def is_present(self, person: Person, max_age: float = FRESH) -> Eligibility:
         """Whether somebody still belongs to the workspace, as far as is known by now."""
@@ -120,15 +137,17 @@ class Directory:
         known = self._fresh(self._profiles, person.user, FRESH)
         return known is not None and known.value is None
 
-    async def refresh(self, *lists: Iterable[str]) -> None:
-        """Ask anew about every group, every listed person and every member of a listed group."""
+    async def refresh(self, *lists: Iterable[str], at_most: int | None = None) -> None:
+        """Ask anew about every group, every listed person and every member of a listed group; about so many
+        people at most, those first of whom nothing was heard for longest."""
         names = {name for names in lists for name in names}
         await self._learn([], names, 0.0)
         people = {name for name in names if not _is_group(name)}
         for group in filter(_is_group, names):
             if known := self._groups.get(group):
                 people |= known.value
-        await self._learn(people, (), 0.0)
+        unheard = sorted(people, key=lambda user: (self._heard_at(user), user))
+        await self._learn(unheard[:at_most], (), 0.0)
 
     def _membership(self, person: Person, names: Iterable[str], max_age: float, of: str) -> Verdict:
         names = tuple(names)
@@ -166,22 +185,37 @@ class Directory:
         await asyncio.gather(*asks)
 
     async def _ask_group(self, group: str) -> None:
-        at = self._seconds()
+        at, whom = self._seconds(), _source(group)
+        if at < self._silent_until.get(whom, at):
+            return
         try:
             _keep(self._groups, group, await self._source.group_members(group), at)
         except SlackProblem as problem:
+            self._heed(problem, whom)
             if problem.is_auth:  # we are told nothing any more; otherwise the old answer ages
                 self._groups.pop(group, None)
 
     async def _ask_profile(self, user: str) -> None:
         at = self._seconds()
+        if at < self._silent_until.get(PROFILES, at):
+            return
         try:
             _keep(self._profiles, user, await self._source.profile(user), at)
         except SlackProblem as problem:
+            self._heed(problem, PROFILES)
             if problem.code in {"user_not_found", "user_not_visible"}:
                 _keep(self._profiles, user, None, at)
             if problem.is_auth:
                 self._profiles.pop(user, None)
+
+    def _heed(self, problem: SlackProblem, whom: str) -> None:
+        """A minute of calls that are refused would only prolong it."""
+        if problem.retry_after is not None:
+            self._silent_until[whom] = self._seconds() + problem.retry_after.total_seconds()
+
+    def _heard_at(self, user: str) -> float:
+        known = self._profiles.get(user)
+        return known.at if known is not None else -inf
 
     def _fresh(self, cache: Mapping[str, _Known[T]], name: str, max_age: float) -> _Known[T] | None:
         known = cache.get(name)

@@ -47,9 +47,9 @@ log = get_logger(__name__)
 
 JUST_NOW = 15.0
 """Seconds within which Slack must have confirmed everybody before a permit is taken."""
-LOOK_UP_COUNTS_FOR = 60.0
-"""Seconds within which an order must have been looked up before. In between the cancel waits for its turn,
-and Slack is asked."""
+LOOK_UP_COUNTS_FOR = 30.0
+"""Seconds that may have passed since the order was looked up, besides that call's own deadline: the cancel
+waits for its turn, and Slack is asked."""
 WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
 BREATH = timedelta(milliseconds=20)
@@ -248,7 +248,7 @@ class Worker:
         """Look the order up, so that nobody is asked about an order that cannot be cancelled."""
         request, reference = await self._workflow.load(held.key)
         if request.state is State.CHECKING and reference is not None:
-            order = await self._look_up(request, reference)
+            order, _ = await self._look_up(request, reference)
             await self._workflow.record(request.id, RecordOrder(order))
         return None
 
@@ -293,18 +293,17 @@ class Worker:
     async def _execute(self, held: Claimed, request: Request, reference: str) -> Again:
         """Look the order up once more, take a permit, send, and write the answer down."""
         provider = self._workflow.account(request).provider
-        order = await self._look_up(request, reference)
-        looked_at = self._elapsed()
+        order, began = await self._look_up(request, reference)
         async with provider.turn():
-            return await self._send_if_permitted(held, request, reference, order, looked_at)
+            return await self._send_if_permitted(held, request, reference, order, began)
 
     async def _send_if_permitted(
-        self, held: Claimed, request: Request, reference: str, order: OrderState, looked_at: float
+        self, held: Claimed, request: Request, reference: str, order: OrderState, began: float
     ) -> Again:
         epoch = secrets.token_hex(16)
-        command = await self._judge(request, order, epoch)
+        command = await self._judge(request, order, began, epoch)
         asked_at = self._elapsed()
-        if asked_at > looked_at + LOOK_UP_COUNTS_FOR:
+        if asked_at > began + self._deadlines.call.total_seconds() + LOOK_UP_COUNTS_FOR:
             return agenda.next_look(held.runs, None)  # the machine was suspended, and all of this is old
         permit = await self._workflow.take_permit(request.id, command)
         if permit is None:
@@ -318,11 +317,14 @@ class Worker:
             self._quiet_since.pop(epoch, None)
         return None
 
-    async def _judge(self, request: Request, order: OrderState, epoch: str) -> TakePermit:
+    async def _judge(self, request: Request, order: OrderState, began: float, epoch: str) -> TakePermit:
         lists = self._workflow.approvers_of(request)
         account = self._workflow.account(request)
         people = [approval.by for approval in request.counted]
-        await self._directory.ask([*people, request.requester], *lists)
+        # The orders of a list are sent one after the other, and Slack bears so many questions: what it said
+        # for another one serves, if that was after this order began to be looked up.
+        max_age = self._elapsed() - began if request.batch else 0.0
+        await self._directory.ask([*people, request.requester], *lists, max_age=max_age)
         return TakePermit(
             epoch=epoch,
             order=order,
@@ -433,10 +435,14 @@ class Worker:
         waiting = await self._workflow.batches.remind(held.key)
         return self._workflow.policy.timing.remind_after * 2**held.runs if waiting else None
 
-    async def _look_up(self, request: Request, reference: str) -> OrderState:
+    async def _look_up(self, request: Request, reference: str) -> tuple[OrderState, float]:
+        """The order, and from when on it was asked about."""
         provider = self._workflow.account(request).provider
-        try:
-            async with provider.turn(), asyncio.timeout(self._deadlines.call.total_seconds() + 1):
-                return await provider.look_up(reference)
-        except TimeoutError:
-            return OrderState(Standing.UNREADABLE, detail=f"{provider.facts.label} did not answer in time.")
+        async with provider.turn():
+            began = self._elapsed()
+            try:
+                async with asyncio.timeout(self._deadlines.call.total_seconds() + 1):
+                    return await provider.look_up(reference), began
+            except TimeoutError:
+                late = f"{provider.facts.label} did not answer in time."
+                return OrderState(Standing.UNREADABLE, detail=late), began

@@ -7,6 +7,7 @@ providers and the outbox calls Slack, later, from what was saved here.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,6 +63,8 @@ from providers.contract import Facts, OrderState, Result, Standing
 
 log = get_logger(__name__)
 
+A_MOMENT = 1.0
+"""Seconds that somebody waits for what Slack says about them."""
 LINKS_AT_ONCE = 5_000
 """That are verified in one transaction: about a fortieth of a second."""
 PERMIT_LOST = (
@@ -315,6 +318,7 @@ class Workflow(RequestViews):
         from another workspace."""
         if by.team != self.policy.team:
             raise Outsider("ask here")
+        await asyncio.wait([self._directory.expect(by)], timeout=A_MOMENT)
 
         def look(unit: Unit) -> Simulation:
             return simulate(

@@ -12,6 +12,7 @@ from bot.batch.rules import batch_digest
 from bot.batch.views import View
 from bot.model import State, digest
 from bot.store.chain import Head
+from providers import digicert
 from sandbox.vendors.vendor import Fault
 from tests.bot.stores import opened
 from tests.bot.test_cli import run
@@ -60,6 +61,23 @@ async def test_whoever_approved_a_list_can_approve_it_again_when_it_has_changed(
     await world.reads(card, "1 of 2 approvals")
     await world.approve("dan", card)
     await world.reads(card, "Outcome: 2 cancelled")
+
+
+async def test_a_provider_that_bears_few_calls_costs_time_and_no_order(
+    quiet_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for its turn longer than a call may take."""
+    monkeypatch.setattr(digicert, "PACE", (1, 0.4))
+    world, vendor = quiet_world, quiet_world.vendor("digicert")
+    await world.start_bot(PROVIDER_TIMEOUT="1s", RECONCILE_AFTER="2s")
+    orders = [vendor.new_order() for _ in range(4)]
+    card = await asked(world, "\n".join(orders))
+    for who in ("bob", "carol"):
+        await world.approve(who, card)
+    await world.reads(card, "Outcome: 4 cancelled", timeout=30)
+    assert sorted(vendor.sends) == sorted(orders)
+    read = rows(world.database, "SELECT body FROM event WHERE kind = 'order_read'")
+    assert [json.loads(body)["order"]["standing"] for (body,) in read] == ["cancellable"] * 4
 
 
 async def test_a_question_calls_the_requester_and_decides_nothing(world: World) -> None:

@@ -15,7 +15,7 @@ from bot.batch.views import Views
 from bot.blocks import forms, ids, notices
 from bot.blocks.batch_notices import batch_line, batch_status
 from bot.blocks.text import literal, mention, when
-from bot.errors import CountersignError
+from bot.errors import CountersignError, Outsider
 from bot.listeners.answers import SLOW, attempt
 from bot.listeners.payload import Body, message_text, pressed, text_at, who_acted, who_typed
 from bot.logs import get_logger
@@ -104,7 +104,8 @@ class Desk:
     async def open_form(self, trigger: str, person: Person, meant: Meant, origin: str = "") -> str:
         """Returns what to tell instead, when it cannot be opened."""
         if person.team != self._workflow.policy.team:
-            return "Only members of the workspace that runs this bot can ask here."
+            return Outsider("ask here").advice
+        self._workflow.admission.expect(person)
         enabled = self._workflow.accounts.facts
         provider = meant.provider or (enabled[0].name if len(enabled) == 1 else None)
         view = forms.request_form(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TypeVar
 
 import pytest
@@ -36,6 +37,7 @@ class Slack:
     )
     groups: dict[str, frozenset[str]] = field(default_factory=lambda: {ONCALL: frozenset({BOB.user})})
     problem: str = ""
+    retry_after: timedelta | None = None
     asked: list[str] = field(default_factory=list)
     on_the_way: Callable[[], Awaitable[object]] = _at_once
     """What happens between Slack's answer and its arrival."""
@@ -51,6 +53,8 @@ class Slack:
         answer, problem = known.get(name), self.problem or missing
         failed = answer is None or bool(self.problem)
         await self.on_the_way()
+        if self.retry_after:
+            raise SlackProblem("ratelimited", self.retry_after)
         if answer is None or failed:
             raise SlackProblem(problem)
         return answer
@@ -318,6 +322,64 @@ async def test_a_refresh_learns_about_everybody_who_is_listed_or_in_a_listed_gro
 ) -> None:
     await directory.refresh([ONCALL, CAROL.user], [DAVE.user])
     assert set(slack.asked) == {ONCALL, BOB.user, CAROL.user, DAVE.user}
+
+
+async def test_a_refresh_of_many_begins_with_those_of_whom_nothing_was_heard_for_longest(
+    directory: Directory, slack: Slack, seconds: Seconds
+) -> None:
+    people = [ALICE.user, BOB.user, CAROL.user]
+    asked: list[set[str]] = []
+    for _ in range(3):
+        slack.asked.clear()
+        await directory.refresh(people, at_most=2)
+        asked.append(set(slack.asked))
+        seconds.now += 1
+    assert all(len(each) == 2 for each in asked)
+    assert asked[0] | asked[1] == asked[1] | asked[2] == set(people)
+
+
+async def test_while_slack_wants_silence_about_people_it_is_asked_about_groups_alone(
+    directory: Directory, slack: Slack, seconds: Seconds
+) -> None:
+    slack.retry_after = timedelta(seconds=30)
+    await directory.ask([BOB], [ONCALL])
+    slack.retry_after = None
+    slack.asked.clear()
+    seconds.now += 29
+    await directory.ask([BOB, CAROL], [ONCALL, OTHER])
+    assert slack.asked == [], "it said so about both"
+    seconds.now += 1
+    await directory.ask([BOB], [ONCALL])
+    assert set(slack.asked) == {BOB.user, ONCALL}
+    assert directory.known(BOB, [ONCALL]).answer is YES
+
+
+async def test_an_on_call_source_is_asked_although_slack_wants_silence(
+    directory: Directory, slack: Slack
+) -> None:
+    slack.groups["pagerduty:P1"] = frozenset({BOB.user})
+    slack.retry_after = timedelta(seconds=30)
+    await directory.ask([], [ONCALL])
+    slack.retry_after = None
+    await directory.ask([], ["pagerduty:P1", ONCALL])
+    assert slack.asked == [ONCALL, "pagerduty:P1"]
+
+
+async def test_whoever_is_expected_is_known_in_a_moment(directory: Directory, slack: Slack) -> None:
+    await directory.expect(BOB)
+    assert directory.standing(BOB).answer is YES
+    await directory.expect(BOB)
+    assert slack.asked == [BOB.user]
+
+
+async def test_an_answer_that_is_young_enough_is_not_asked_for_again(
+    directory: Directory, slack: Slack, seconds: Seconds
+) -> None:
+    await directory.ask([BOB], [ONCALL])
+    seconds.now += 4
+    await directory.ask([BOB, CAROL], [ONCALL], max_age=5)
+    assert slack.asked.count(BOB.user) == slack.asked.count(ONCALL) == 1
+    assert CAROL.user in slack.asked
 
 
 async def test_one_thing_that_cannot_be_read_does_not_hide_the_others(

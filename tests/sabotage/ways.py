@@ -80,9 +80,9 @@ WAYS = (
         "client-retries",
         "the HTTP client repeats a cancel by itself",
         "providers/http.py",
-        "        async with _deadline(self._limits.timeout, progress):\n"
+        "        async with _deadline(min(self._limits.timeout, fence.left()), progress):\n"
         "            return await self._exchange(request, progress)\n",
-        "        async with _deadline(self._limits.timeout, progress):\n"
+        "        async with _deadline(min(self._limits.timeout, fence.left()), progress):\n"
         "            try:\n"
         "                return await self._exchange(request, progress)\n"
         "            except NoAnswer:\n"
@@ -210,8 +210,8 @@ WAYS = (
         "overtaken",
         "what becomes due is taken before what waits for room",
         "bot/store/slots.py",
-        "return not self._all_wait and lane not in self._waited_for",
-        "return not self._is_full() and lane not in self._full()",
+        "return lane not in self._waited_for",
+        "return lane not in self._full()",
         "tests/bot/test_slots.py",
     ),
     one(
@@ -242,8 +242,8 @@ WAYS = (
         "unproved",
         "a stored request is believed without its history",
         "bot/workflow.py",
-        "            verified = unit.prove(request, None if unverified else self._verified)\n",
-        "            verified = unit.head()\n",
+        "            unit.prove(request, None if unverified else self._verified)\n",
+        "",
         "tests/test_doubt.py",
     ),
     one(
@@ -370,6 +370,105 @@ WAYS = (
         "        self._told = set()\n",
         "tests/bot/test_outbox.py",
         "tests/simulation/test_simulation.py",
+    ),
+    one(
+        "another-target",
+        "a cancel goes to whatever the reference leads to by then",
+        "providers/servertastic.py",
+        'if before.target not in ("", _mark(token)):',
+        "if False:",
+        "tests/providers/test_servertastic.py",
+    ),
+    one(
+        "call-outlives-the-fence",
+        "whoever takes over looks while the first call is still under way",
+        "providers/http.py",
+        "min(self._limits.timeout, fence.left())",
+        "self._limits.timeout",
+        "tests/providers/test_fence.py",
+    ),
+    one(
+        "turn-within-the-deadline",
+        "an order fails because it had to wait for its turn",
+        "providers/http.py",
+        "        await self._pace.turn()\n        before = _granted.set(self)\n",
+        "        before = _granted.set(None)\n",
+        "tests/providers/test_pace.py",
+        "tests/test_batches_besides.py",
+    ),
+    one(
+        "permit-lost-unnoticed",
+        "the answer to a cancel whose permit is gone is dropped",
+        "bot/workflow.py",
+        "if unit.has_permit(request_id, answer.epoch):",
+        "if True:",
+        "tests/test_doubt.py",
+    ),
+    one(
+        "broken-and-silent",
+        "a history that is found to be wrong at a permit is told to the log alone",
+        "bot/workflow.py",
+        "        self.broken = self.unverified = f",
+        "        _ = f",
+        "tests/test_doubt.py",
+    ),
+    one(
+        "same-order-twice",
+        "an order that was sent under one name is sent under another one",
+        "bot/workflow.py",
+        "doubt or _another_first(unit, request, command.order)",
+        "doubt",
+        "tests/test_doubt.py",
+    ),
+    one(
+        "send-without-an-anchor",
+        "a restored backup does not learn from the channel of what was sent and has not ended",
+        "bot/delivery.py",
+        "(request.state in OUTCOMES or request.attempts)",
+        "request.state in OUTCOMES",
+        "tests/test_restored_backup.py",
+    ),
+    one(
+        "vote-before-the-old-one-is-gone",
+        "nobody can approve anew what changed",
+        "bot/store/requests.py",
+        "                    case ApprovalVoided(by, _) | ApprovalTakenBack(by):\n"
+        "                        self._vote(votes)\n"
+        "                        self._change(_FORGET_VOTES_OF, request=before.id, by=str(by))\n",
+        "",
+        "tests/test_batches_besides.py",
+    ),
+    one(
+        "heard-twice",
+        "a form that is sent again after a restart asks again",
+        "bot/store/requests.py",
+        "        if self._ask(_HEARD, mark=mark).scalar() is not None:\n            return False\n",
+        "        self._change(delete(HeardRow).where(col(HeardRow.mark) == mark))\n",
+        "tests/test_replayed.py",
+    ),
+    one(
+        "hanging-lanes-take-all",
+        "lanes that hang take the room of those that do not",
+        "bot/store/slots.py",
+        "return 1 if self._is_full() else AT_ONCE_PER_LANE",
+        "return 0 if self._is_full() else AT_ONCE_PER_LANE",
+        "tests/bot/test_slots.py",
+    ),
+    one(
+        "silence-not-heeded",
+        "Slack is asked about people although it wants silence",
+        "bot/directory.py",
+        "        if at < self._silent_until.get(PROFILES, at):\n            return\n",
+        "",
+        "tests/bot/test_directory.py",
+    ),
+    one(
+        "copies-open-forms",
+        "a form to deny or to ask opens from a copy of the card",
+        "bot/workflow.py",
+        "            must_be_its_card(unit, request, click)\n",
+        "",
+        "tests/test_flows.py",
     ),
     one(
         "home-as-it-was",
