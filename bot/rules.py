@@ -305,7 +305,7 @@ def _doubt(request: Request, command: TakePermit) -> str:
     if command.account != request.account:
         return "the account in the settings is not the one that was approved; ask anew"
     if any(a.digest != digest(request) for a in request.approvals):
-        return "an approval does not belong to what is stored"
+        return "what is stored is not what was approved; an operator has to look"
     if command.order.standing is Standing.UNREADABLE and not _was_unreadable(request):
         return command.order.detail or "the provider could not be asked"
     if command.requester_present is not Eligibility.ELIGIBLE:
@@ -314,7 +314,7 @@ def _doubt(request: Request, command: TakePermit) -> str:
     counted = {a.by for a in request.counted} & confirmed - {request.requester}
     if len(counted) < max(request.quorum, command.quorum):
         unsure = [v.why for v in command.verdicts if v.answer is Eligibility.CANNOT_TELL]
-        return unsure[0] if unsure else "more approvals are required by now than when it was asked"
+        return unsure[0] if unsure else "more approvals are needed now than when it was asked for"
     return ""
 
 

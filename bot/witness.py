@@ -194,8 +194,8 @@ class Witness:
         by = self._told[whose]
         side = "ahead of" if by > timedelta(0) else "behind"
         return (
-            f"The clock of {whose} is {abs(by).total_seconds():.0f} s {side} Slack's; nothing is executed "
-            "until it is set right."
+            f"The clock of {whose} is {abs(by).total_seconds():.0f} s {side} Slack's; an operator has to set "
+            "it right."
         )
 
     def _history_doubt(self) -> str:
@@ -203,12 +203,9 @@ class Witness:
             newest = self._forgotten[0].head.seq
             return (
                 f"The channel knows of event {newest}, and this database does not: it is an older copy, or "
-                "another one; nothing is executed until an operator has run python -m bot audit acknowledge."
+                "another one. An operator has to look, and to run python -m bot audit acknowledge."
             )
         if self._compared_at is not None and self._elapsed() - self._compared_at < COUNTS_FOR:
             return ""
         why = f" ({self._problem})" if self._problem else " yet"
-        return (
-            f"The history has not been compared with the channel{why}; nothing is executed until that "
-            "is done."
-        )
+        return f"The history has not been compared with the channel{why}."

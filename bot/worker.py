@@ -141,8 +141,8 @@ class Worker:
             self._wake.set()
 
     def begin(self, claimed: Iterable[Claimed]) -> None:
-        """Do what was claimed for this worker. What it is told while it does not run is taken again when it
-        runs, or by another when this process is gone."""
+        """Do what was claimed for this worker. While it does not run, claims are let go: its next run takes
+        them, or another process when this one is gone."""
         for one in claimed:
             if self._slots.terms is None:
                 self._slots.let_go([one])

@@ -70,7 +70,8 @@ LINKS_AT_ONCE = 5_000
 PERMIT_LOST = (
     "A cancel was sent, and the database has lost the record of that since. What the provider said to it:"
 )
-NOT_VERIFIED_YET = "the history is still being verified; nothing is executed until that is done"
+NOT_VERIFIED_YET = "the history is still being verified"
+"""After a start. It says why, wherever it is shown; that nothing is sent meanwhile is said there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,8 @@ class Workflow(RequestViews):
 
     def distrust(self, broken: ChainBroken) -> None:
         """Execute nothing any more: what is stored is not what happened."""
-        self.broken = self.unverified = f"the history does not verify: {broken.advice}; nothing is executed"
+        self.broken = f"the history does not verify: {broken.advice}; an operator has to look"
+        self.unverified = self.broken
 
     async def go_on(self) -> None:
         """Try at once what waited for something that is not in the way any more."""

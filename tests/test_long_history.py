@@ -16,7 +16,7 @@ from tests.bot.test_health import get, ready
 from tests.conftest import World
 from tests.past_the_bot import change
 
-WAITS = "the history is still being verified; nothing is executed until that is done"
+WAITS = "the history is still being verified"
 
 
 class Walk:

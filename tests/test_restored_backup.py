@@ -201,7 +201,7 @@ async def test_a_clock_that_differs_from_slacks_executes_nothing(quiet_world: Wo
     held = await world.reads(await approved(world, "cpanel"), "On hold")
     why = (
         rf"The clock of this machine is 1(19|20|21) s {side} Slack's; "
-        r"nothing is executed until it is set right\."
+        r"an operator has to set it right\."
     )
     assert re.search(why, held.readable)
     status, said = await readiness(world)

@@ -1,7 +1,7 @@
-"""The approvals channel against the history: what was posted, by whom the database cannot be asked.
+"""The approvals channel against the history.
 
-Each outcome is a card and a reply in its thread. Both carry the head of the history at that moment, so
-each of them, or that one is gone, tells something about the database, and the other way round.
+Each outcome is a card and a reply in its thread. Both carry the head of the history at that moment, so one
+that is missing or says something else shows that the channel or the database was changed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from bot.blocks import ids
 from bot.blocks.batch_card import decision_buttons as batch_buttons
 from bot.blocks.batch_notices import batch_line, batch_question
 from bot.blocks.cards import FACT_SHOWN, FACTS_SHOWN, decision_buttons
-from bot.blocks.text import Block, context, literal, mention, plain_text, quote, section, when
+from bot.blocks.text import Block, code, context, literal, mention, plain_text, quote, section, when
 from bot.blocks.words import in_words, label, order_facts, tally, the_order, word
 from bot.model import ENDED, Request, State
 from providers.contract import Facts
@@ -123,7 +123,8 @@ def _listed(
     several: Sequence[str] = (),
 ) -> list[Block]:
     alone = [_line(request, facts[request.provider]) for request in requests[:LISTED_AT_MOST]]
-    lines = [*several, *alone]
+    left = len(requests) - len(alone)
+    lines = [*several, *alone, *([f"{left} more: {code('/cancel-order pending')}"] if left else [])]
     if not lines:
         return [_heading(title, name), context("None.", f"{name}-none")]
     return [_heading(title, name), *(context(line, f"{name}-{n}") for n, line in enumerate(lines))]

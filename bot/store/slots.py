@@ -70,8 +70,8 @@ class Slots:
             return self.terms is not None and not self._is_full()
 
     def have_turn_for(self, lane: str) -> bool:
-        """Whether what becomes due in this lane may be taken at once. If not, it waits for its turn from now
-        on, and so does what comes after it."""
+        """Whether work that becomes due in this lane may be claimed at once. If not, the lane is marked as
+        waiting, and later work queues behind it."""
         with self._guard:
             if self.terms is None:
                 return False

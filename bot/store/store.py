@@ -173,8 +173,8 @@ class Store:
         self._is_untidy = self._is_untidy or any(unit.wiped for unit in units)
 
     def _tell(self, piece: Piece[Any], is_done: bool) -> None:
-        """What ran twice may have been committed the first time, and find nothing new the second; and what
-        failed may hold claims all the same. If it was not, whoever is told looks in vain."""
+        """A piece that ran twice may have been committed the first time, so what the first run claimed or
+        owed is announced as well; and one that failed may hold claims. At worst somebody looks in vain."""
         committed = piece.units[-1:] if is_done else []
         doubtful = piece.units[:-1] if is_done else [unit for unit in piece.units if unit.claimed]
         told = [unit.doubtful_news for unit in doubtful] + [unit.news for unit in committed]

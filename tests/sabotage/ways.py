@@ -408,8 +408,8 @@ WAYS = (
         "broken-and-silent",
         "a history that is found to be wrong at a permit is told to the log alone",
         "bot/workflow.py",
-        "        self.broken = self.unverified = f",
-        "        _ = f",
+        "        self.unverified = self.broken\n\n    async def go_on",
+        "        self.broken = ''\n\n    async def go_on",
         "tests/test_doubt.py",
     ),
     one(
