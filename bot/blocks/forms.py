@@ -44,12 +44,14 @@ NO_PROVIDER_YET = "Order ID, number or token"
 # --- asking for a cancellation ----------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class RequestForm:
-    provider: str | None
-    reference: str
-    reason: str
-    origin: str
+    """The form as it is filled in."""
+
+    provider: str | None = None
+    reference: str = ""
+    reason: str = ""
+    origin: str = ""
     """The channel in which the form was opened; empty where there was none."""
     account: str = ""
     """Empty where there is nothing to choose."""
@@ -59,50 +61,43 @@ class RequestForm:
     """Whether it asks for a list of orders."""
     lines: str = ""
     more_lines: str = ""
+    """The list, in two boxes because of what Slack lets one hold."""
 
 
 def request_form(
-    enabled: Sequence[Facts],
-    *,
-    provider: str | None,
-    accounts: Sequence[str] = (),
-    account: str = "",
-    reference: str = "",
-    reason: str = "",
-    origin: str = "",
-    note: str = "",
-    seen: str = "",
-    several: bool = False,
-    lines: tuple[str, str] = ("", ""),
+    form: RequestForm, enabled: Sequence[Facts], accounts: Sequence[str] = (), note: str = ""
 ) -> Block:
     """The form, filled in as far as is known. Choosing another provider builds it again.
 
-    `accounts` are those of `provider`; where there are several, one has to be chosen. `note` stands on
-    top, as markup; `seen` is the earlier request that it tells about. `several`: it takes a list of orders,
-    `lines`, in two boxes because of what Slack lets one hold.
+    `accounts` are those of its provider; where there are several, one has to be chosen. `note` stands on
+    top, as markup.
     """
-    if provider is None and len(enabled) == 1:
-        provider = enabled[0].name
-    chosen = next((facts for facts in enabled if facts.name == provider), None)
+    chosen = chosen_of(form, enabled)
+    several = {"several": True} if form.several else {}
     return {
         "type": "modal",
         "callback_id": ids.REQUEST_FORM,
-        "private_metadata": json.dumps(
-            {"origin": origin, "seen": seen} | ({"several": True} if several else {})
-        ),
-        "title": plain_text("Cancel several orders" if several else "Cancel an order"),
+        "private_metadata": json.dumps({"origin": form.origin, "seen": form.seen} | several),
+        "title": plain_text("Cancel several orders" if form.several else "Cancel an order"),
         "submit": plain_text("Ask for approval"),
         "close": plain_text("Close"),
         "blocks": [
             *([section(note, ids.NOTE)] if note else []),
             _provider_input(enabled, chosen),
-            *([_account_input(chosen, accounts, account)] if chosen and len(accounts) > 1 else []),
-            *(_lines_inputs(chosen, lines) if several else [_reference_input(chosen, reference)]),
-            _reason_input(reason, "Why is this order to be cancelled? The approvers decide on it."),
+            *([_account_input(chosen, accounts, form.account)] if chosen and len(accounts) > 1 else []),
+            *(_lines_inputs(chosen, form) if form.several else [_reference_input(chosen, form.reference)]),
+            _reason_input(form.reason, "Why is this order to be cancelled? The approvers decide on it."),
             *([_consequence(chosen)] if chosen else []),
-            _switch(several),
+            _switch(form.several),
         ],
     }
+
+
+def chosen_of(form: RequestForm, enabled: Sequence[Facts]) -> Facts | None:
+    """Its provider, which need not be chosen where there is only one."""
+    if form.provider is None and len(enabled) == 1:
+        return enabled[0]
+    return next((facts for facts in enabled if facts.name == form.provider), None)
 
 
 def read_request_form(view: Mapping[str, Any]) -> RequestForm:
@@ -175,15 +170,15 @@ def _reference_input(chosen: Facts | None, typed: str) -> Block:
     return {**block, "hint": plain_text(_hint(chosen))} if chosen else block
 
 
-def _lines_inputs(chosen: Facts | None, typed: tuple[str, str]) -> list[Block]:
+def _lines_inputs(chosen: Facts | None, form: RequestForm) -> list[Block]:
     """Two boxes: together they hold as many orders as one request may."""
     name = plain(f"{chosen.reference_label}, one per line", 100) if chosen else "One order per line"
     first = _input(
-        f"{ids.LINES_BLOCK}.{chosen.name if chosen else 'any'}", name, _lines_box(ids.LINES, typed[0])
+        f"{ids.LINES_BLOCK}.{chosen.name if chosen else 'any'}", name, _lines_box(ids.LINES, form.lines)
     )
-    more = _input(ids.MORE_LINES_BLOCK, "More of them", _lines_box(ids.MORE_LINES, typed[1]))
-    form = f"{_hint(chosen)} " if chosen else ""
-    hint = f"{form}A reason of its own may follow behind a comma. 200 orders at most."
+    more = _input(ids.MORE_LINES_BLOCK, "More of them", _lines_box(ids.MORE_LINES, form.more_lines))
+    hint = f"{_hint(chosen)} " if chosen else ""
+    hint = f"{hint}A reason of its own may follow behind a comma. 200 orders at most."
     return [
         {**first, "hint": plain_text(plain(hint, HINT_MAX))},
         {**more, "optional": True, "hint": plain_text("If they did not fit above.")},

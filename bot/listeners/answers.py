@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from slack_bolt.async_app import AsyncAck
 from slack_bolt.response import BoltResponse
 
+from bot.blocks.forms import RequestForm, chosen_of, request_form
 from bot.clicks import Click
 from bot.errors import CountersignError, Refused
 from bot.listeners.payload import clicked, text_at, who_acted
@@ -34,6 +35,13 @@ async def attempt(what: str, work: Awaitable[T]) -> T | CountersignError:
     except Exception:
         log.exception("listener_failed", what=what)
         return CountersignError(BROKEN)
+
+
+def filled_in(workflow: Workflow, form: RequestForm, note: str = "") -> dict[str, Any]:
+    """The form as it is filled in, with what can be chosen here."""
+    enabled = workflow.accounts.facts
+    chosen = chosen_of(form, enabled)
+    return request_form(form, enabled, workflow.accounts.names_of(chosen.name) if chosen else (), note)
 
 
 async def open_view(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> None:

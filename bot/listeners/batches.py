@@ -18,7 +18,7 @@ from bot.blocks.cards import CALLED_OFF
 from bot.blocks.text import literal
 from bot.clicks import Click
 from bot.errors import BadForm, CountersignError, SomeAskedBefore
-from bot.listeners.answers import SAY_WHAT, SAY_WHY, answer, attempt, open_view
+from bot.listeners.answers import SAY_WHAT, SAY_WHY, answer, attempt, filled_in, open_view
 from bot.listeners.payload import pressed, text_at, who_acted
 from bot.logs import get_logger
 from bot.model import Person, Request
@@ -42,7 +42,7 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         async def show(click: Click, person: Person) -> None:
             workflow.admission.expect(person)
             batch, lines = await workflow.batches.see(click.request_id, person)
-            await open_view(slack, body, rebuilt(workflow, *_again(batch, lines)))
+            await open_view(slack, body, filled_in(workflow, *_again(batch, lines)))
 
         await answer(ack, workflow, body, show)
 
@@ -52,7 +52,7 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         typed = forms.read_request_form(body.get("view") or {})
         first = next((line.reference for line in read_lines(typed.lines)), typed.reference)
         changed = replace(typed, several=not typed.several, lines=typed.reference, reference=first, seen="")
-        await _update(slack, body, rebuilt(workflow, changed))
+        await _update(slack, body, filled_in(workflow, changed))
         await ack()
 
 
@@ -157,7 +157,7 @@ async def submit_batch(
         once_more = "Send the form once more if they have to be asked again, or take the line out."
         note = f"{literal(result.advice, 2000)} {once_more}"
         again = replace(form, seen=result.seen)
-        return {"response_action": "update", "view": rebuilt(workflow, again, note)}
+        return {"response_action": "update", "view": filled_in(workflow, again, note)}
     if isinstance(result, BadForm):
         return {"response_action": "errors", "errors": forms.form_errors(result.errors, view)}
     if isinstance(result, CountersignError):
@@ -178,9 +178,7 @@ def _again(batch: Batch, lines: Sequence[Request]) -> tuple[forms.RequestForm, s
         note += f" The references of {wiped} orders are secrets and are not kept: paste them again."
     form = forms.RequestForm(
         provider=asked.provider,
-        reference="",
         reason=asked.reason,
-        origin="",
         account=asked.account_name,
         several=True,
         lines=first,
@@ -193,23 +191,6 @@ def _typed_again(line: Request, batch: Batch) -> str:
     """As it may be typed: with a reason of its own where it had one."""
     own = line.reason if line.reason != batch.asked.reason else ""
     return write_line(line.reference, own)
-
-
-def rebuilt(workflow: Workflow, form: forms.RequestForm, note: str = "") -> dict[str, Any]:
-    """The form as it was filled in."""
-    return forms.request_form(
-        workflow.accounts.facts,
-        provider=form.provider,
-        accounts=workflow.accounts.names_of(form.provider or ""),
-        account=form.account,
-        reference=form.reference,
-        reason=form.reason,
-        origin=form.origin,
-        note=note,
-        seen=form.seen,
-        several=form.several,
-        lines=(form.lines, form.more_lines),
-    )
 
 
 async def _update(slack: Slack, body: dict[str, Any], view: dict[str, Any]) -> None:

@@ -12,11 +12,12 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot import asking, once
 from bot.asking import Meant
 from bot.batch.views import Views
-from bot.blocks import forms, ids, notices
+from bot.blocks import ids, notices
 from bot.blocks.batch_notices import batch_line, batch_status
+from bot.blocks.forms import RequestForm
 from bot.blocks.text import literal, mention, when
 from bot.errors import CountersignError, Outsider
-from bot.listeners.answers import SLOW, attempt
+from bot.listeners.answers import SLOW, attempt, filled_in
 from bot.listeners.payload import Body, message_text, pressed, text_at, who_acted, who_typed
 from bot.logs import get_logger
 from bot.model import Person, Request
@@ -106,18 +107,8 @@ class Desk:
         if person.team != self._workflow.policy.team:
             return Outsider("ask here").advice
         self._workflow.admission.expect(person)
-        enabled = self._workflow.accounts.facts
-        provider = meant.provider or (enabled[0].name if len(enabled) == 1 else None)
-        view = forms.request_form(
-            enabled,
-            provider=provider,
-            accounts=self._workflow.accounts.names_of(provider or ""),
-            account=meant.account,
-            reference=meant.reference,
-            reason=meant.reason,
-            origin=origin,
-            note=literal(meant.note, 300),
-        )
+        form = RequestForm(meant.provider or None, meant.reference, meant.reason, origin, meant.account)
+        view = filled_in(self._workflow, form, literal(meant.note, 300))
         try:
             await self._slack.open_view(trigger, view)
         except SlackProblem as problem:

@@ -11,7 +11,7 @@ from bot import once
 from bot.admission import Ask
 from bot.blocks import forms, ids, notices
 from bot.errors import AskedBefore, BadForm, CountersignError, Duplicate
-from bot.listeners.answers import SAY_WHAT, SAY_WHY, attempt
+from bot.listeners.answers import SAY_WHAT, SAY_WHY, attempt, filled_in
 from bot.listeners.batches import submit_batch
 from bot.listeners.payload import selected, text_at, who_acted
 from bot.logs import get_logger
@@ -28,7 +28,7 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         view = body.get("view") or {}
         typed = forms.read_request_form(view)
         provider = selected(body)
-        changed = _rebuilt(workflow, replace(typed, provider=provider, account=""))
+        changed = filled_in(workflow, replace(typed, provider=provider, account="", seen=""))
         try:
             await slack.update_view(text_at(view, "id"), text_at(view, "hash"), changed)
         except SlackProblem as problem:
@@ -68,7 +68,7 @@ async def _submit(
     if isinstance(result, AskedBefore | Duplicate):
         notice = await _about_the_other(workflow, slack, result)
         seen = result.request_id if isinstance(result, AskedBefore) else ""
-        return {"response_action": "update", "view": _rebuilt(workflow, form, note=notice, seen=seen)}
+        return {"response_action": "update", "view": filled_in(workflow, replace(form, seen=seen), notice)}
     if isinstance(result, BadForm):
         return {"response_action": "errors", "errors": forms.form_errors(result.errors, view)}
     if isinstance(result, CountersignError):
@@ -84,23 +84,6 @@ async def _about_the_other(workflow: Workflow, slack: Slack, found: AskedBefore 
     card = await workflow.card_of(request.id)
     link = await slack.permalink(*card) if card else ""
     return notices.other_request(request, link)
-
-
-def _rebuilt(workflow: Workflow, form: forms.RequestForm, note: str = "", seen: str = "") -> dict[str, Any]:
-    """The form as it was filled in."""
-    return forms.request_form(
-        workflow.accounts.facts,
-        provider=form.provider,
-        accounts=workflow.accounts.names_of(form.provider or ""),
-        account=form.account,
-        reference=form.reference,
-        reason=form.reason,
-        origin=form.origin,
-        note=note,
-        seen=seen,
-        several=form.several,
-        lines=(form.lines, form.more_lines),
-    )
 
 
 async def _deny(workflow: Workflow, body: dict[str, Any], view: dict[str, Any]) -> dict[str, str]:

@@ -95,11 +95,13 @@ def inputs(view: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("provider", [None, "digicert", "cpanel", "gone"])
 def test_slack_takes_the_form(provider: str | None) -> None:
-    check_view(request_form(ENABLED, provider=provider, reference="1", reason="Why", origin="C1"))
+    check_view(
+        request_form(RequestForm(provider=provider, reference="1", reason="Why", origin="C1"), ENABLED)
+    )
 
 
 def test_nothing_chosen_yet() -> None:
-    view = request_form(ENABLED, provider=None)
+    view = request_form(RequestForm(), ENABLED)
     assert list(inputs(view)) == ["Provider", "Order ID, number or token", "Reason"]
     assert [o["text"]["text"] for o in inputs(view)["Provider"]["element"]["options"]] == [
         "DigiCert",
@@ -108,7 +110,7 @@ def test_nothing_chosen_yet() -> None:
 
 
 def test_a_chosen_provider_names_its_reference_and_its_consequence() -> None:
-    view = request_form(ENABLED, provider="cpanel")
+    view = request_form(RequestForm(provider="cpanel"), ENABLED)
     block = inputs(view)["Order item ID"]
     assert block["hint"]["text"] == "Digits only, such as 10427508. Not the order ID."
     assert block["element"]["placeholder"]["text"] == "For example 10427508"
@@ -118,17 +120,17 @@ def test_a_chosen_provider_names_its_reference_and_its_consequence() -> None:
 
 
 def test_a_secret_reference_says_so() -> None:
-    view = request_form([some_facts(reference_is_secret=True)], provider="digicert")
+    view = request_form(RequestForm(provider="digicert"), [some_facts(reference_is_secret=True)])
     assert "only a fingerprint of it is shown" in shown(view["blocks"])
 
 
 def test_the_only_provider_is_chosen_already() -> None:
-    assert "initial_option" in inputs(request_form([CPANEL], provider=None))["Provider"]["element"]
+    assert "initial_option" in inputs(request_form(RequestForm(), [CPANEL]))["Provider"]["element"]
 
 
 def test_choosing_a_provider_changes_the_form_and_keeps_what_was_typed() -> None:
-    before = request_form(ENABLED, provider="digicert")
-    after = request_form(ENABLED, provider="cpanel", reference="123", reason="Twice")
+    before = request_form(RequestForm(provider="digicert"), ENABLED)
+    after = request_form(RequestForm(provider="cpanel", reference="123", reason="Twice"), ENABLED)
     assert inputs(before)["Provider"]["dispatch_action"] is True
     assert inputs(before)["Order ID"]["block_id"] != inputs(after)["Order item ID"]["block_id"]
     assert inputs(after)["Order item ID"]["element"]["initial_value"] == "123"
@@ -137,13 +139,13 @@ def test_choosing_a_provider_changes_the_form_and_keeps_what_was_typed() -> None
 
 @pytest.mark.parametrize("reference", ["9" * 201, "12\n34", "\u202e12"])
 def test_a_reference_that_cannot_be_shown_whole_is_not_filled_in(reference: str) -> None:
-    view = request_form(ENABLED, provider="digicert", reference=reference)
+    view = request_form(RequestForm(provider="digicert", reference=reference), ENABLED)
     assert "initial_value" not in inputs(view)["Order ID"]["element"]
     check_view(view)
 
 
 def test_a_reason_that_is_too_long_is_visibly_cut() -> None:
-    view = request_form(ENABLED, provider=None, reason="x" * 900)
+    view = request_form(RequestForm(reason="x" * 900), ENABLED)
     box = inputs(view)["Reason"]["element"]
     assert box["initial_value"] == "x" * (REASON_MAX - 1) + "…"
     assert box["max_length"] == REASON_MAX
@@ -151,7 +153,7 @@ def test_a_reason_that_is_too_long_is_visibly_cut() -> None:
 
 @pytest.mark.parametrize("provider", [None, "digicert"])
 def test_what_was_typed_is_read_back(provider: str | None) -> None:
-    view = request_form(ENABLED, provider=provider, origin="C1")
+    view = request_form(RequestForm(provider=provider, origin="C1"), ENABLED)
     form = read_request_form(submitted(view, "cpanel", " 12 ", "\nTwice\n"))
     assert form == RequestForm("cpanel", "12", "Twice", "C1")
 
@@ -179,7 +181,7 @@ def test_a_malformed_view_is_an_empty_form(view: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("provider", [None, "digicert", "cpanel"])
 def test_advice_appears_at_the_field_it_is_about(provider: str | None) -> None:
-    view = request_form(ENABLED, provider=provider)
+    view = request_form(RequestForm(provider=provider), ENABLED)
     errors = form_errors({"provider": "a", "reference": "b", "reason": "c"}, submitted(view, None, "", ""))
     assert errors == {block["block_id"]: advice for block, advice in zip(view["blocks"], "abc", strict=False)}
 
@@ -266,4 +268,6 @@ def test_the_longest_and_the_most_hostile_forms_still_open() -> None:
     for request in (longest_request(), hostile, replace(longest_request(), order=None)):
         check_view(deny_form(request, longest_facts()))
         check_view(question_form(request, longest_facts()))
-    check_view(request_form([longest_facts()], provider="digicert", reason=HOSTILE, reference="9" * 200))
+    check_view(
+        request_form(RequestForm(provider="digicert", reason=HOSTILE, reference="9" * 200), [longest_facts()])
+    )
