@@ -18,7 +18,7 @@ from bot.blocks.text import section
 from bot.blocks.thread import thread_line
 from bot.errors import CountersignError
 from bot.model import (
-    ENDED,
+    OUTCOMES,
     AttemptRefused,
     Event,
     OrderRead,
@@ -51,8 +51,6 @@ class Owed:
     is_awaited: bool = False
     """Somebody looks at the place where it will appear."""
 
-
-OUTCOMES = ENDED | {State.NEEDS_PERSON}
 
 WATCHED_FOR = timedelta(days=2)
 """How long after it was opened an App Home is kept up to date."""

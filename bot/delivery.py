@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from bot.announce import OUTCOMES, Kind
+from bot.announce import Kind
 from bot.batch.rules import Batch, is_done
 from bot.blocks.batch_card import batch_card
 from bot.blocks.batch_words import counts
 from bot.blocks.cards import Message, approval_card
 from bot.blocks.text import Block, cut
 from bot.logs import get_logger
-from bot.model import Person, Request
+from bot.model import OUTCOMES, Person, Request
 from bot.slack import AUTH_ERRORS, BAD_PAYLOAD, GONE_ERRORS, UNREACHABLE, Posted, Slack, SlackProblem
 from bot.store import Store, Unit
 from bot.store.chain import Head

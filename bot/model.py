@@ -45,6 +45,9 @@ OPEN = BEFORE_PERMIT | {State.EXECUTING, State.ACCEPTED, State.UNKNOWN, State.NE
 ENDED = frozenset(State) - OPEN
 """Decided for good. `needs_person` is not among them: people still have to find out."""
 
+OUTCOMES = ENDED | {State.NEEDS_PERSON}
+"""What is told as an outcome, and carries the end of the history then."""
+
 WORDS = {
     State.CHECKING: "checking",
     State.PENDING: "waiting for approval",

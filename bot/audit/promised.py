@@ -21,7 +21,7 @@ from bot.blocks.batch_words import counts
 from bot.blocks.cards import Message, approval_card
 from bot.blocks.words import word
 from bot.errors import ChainBroken
-from bot.model import ENDED, Request, State
+from bot.model import OUTCOMES, Request
 from bot.rules import evolve
 from bot.store import Unit
 from bot.store.chain import Head
@@ -30,7 +30,6 @@ from bot.store.messages import mark
 from bot.store.tables import EventRow, MessageRow
 from providers.contract import Facts
 
-OUTCOMES = ENDED | {State.NEEDS_PERSON}
 Course = tuple[tuple[int, Request], ...]
 """A request after each of its events, as its history says."""
 

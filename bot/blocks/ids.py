@@ -1,6 +1,8 @@
-"""Each action_id, block_id and callback_id, named once."""
+"""The command, and each action_id, block_id and callback_id, named once."""
 
 from __future__ import annotations
+
+COMMAND = "/cancel-order"
 
 # buttons on the card
 APPROVE = "approve"

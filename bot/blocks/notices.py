@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from bot.blocks import ids
 from bot.blocks.cards import Message
+from bot.blocks.ids import COMMAND
 from bot.blocks.pauses import on_hold
 from bot.blocks.text import (
     channel,
@@ -39,7 +40,6 @@ from bot.blocks.words import (
 from bot.model import BEFORE_PERMIT, ENDED, OPEN, Request, State
 from providers.contract import Facts
 
-COMMAND = "/cancel-order"
 TEXT_MAX = 3900
 
 VERBS = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from bot.blocks.ids import COMMAND
 from bot.blocks.text import code, literal, mention, sentence, when
 from bot.model import Pause, Request, State
 from providers.contract import Facts
 
-COMMAND = "/cancel-order"
 GOES_ON = "It goes on when somebody resumes it:"
 _USER = re.compile(r"[UW][A-Z0-9]{1,20}", re.ASCII)
 _WHY = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.blocks.notices import COMMAND
+from bot.blocks.ids import COMMAND
 from bot.blocks.text import code, mention
 from bot.blocks.words import missing, named, people
 from bot.model import BEFORE_PERMIT, Person, Request, State

@@ -28,7 +28,6 @@ from bot.workflow import Workflow
 
 log = get_logger(__name__)
 
-COMMAND = "/cancel-order"
 IN_SLACK = Style(mention, when, literal)
 NO_REASON = "No reason was given"
 
@@ -40,7 +39,7 @@ Answer = Callable[[Person, list[str]], Awaitable[str]]
 def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
     desk = Desk(workflow, slack)
 
-    @app.command(COMMAND)
+    @app.command(ids.COMMAND)
     async def command(ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack(text=await desk.answer(body))
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bot.announce import OUTCOMES
 from bot.blocks.cards import approval_card
-from bot.model import ENDED
+from bot.model import ENDED, OUTCOMES
 from tests.simulation.schedule import Blow
 from tests.simulation.slack import FACTS
 
