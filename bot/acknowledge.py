@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.anchors import Anchor
 from bot.blocks.words import word
 from bot.model import State
 from bot.settings import Settings
 from bot.slack import Slack
 from bot.store import Unit
-from bot.witness import Anchor, read_anchors
+from bot.witness import read_anchors
 
 WARNING = (
     "Look at each of these orders at the provider before you go on. What was executed after this copy of",

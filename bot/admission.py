@@ -87,10 +87,10 @@ class Admission:
             raise BadForm(errors)
         return account
 
-    def expect(self, by: Person) -> None:
-        """Somebody is about to ask."""
+    async def meet(self, by: Person) -> None:
+        """Somebody asks, so Slack should have said who they are. They wait for it, but not for long."""
         if self._requesters:
-            self._directory.expect(by)
+            await self._directory.meet(by, ASKER_COUNTS_FOR)
 
     def may_ask(self, by: Person) -> None:
         if by.team != self._team:
@@ -99,7 +99,6 @@ class Admission:
             return
         verdict = self._directory.known(by, self._requesters, max_age=ASKER_COUNTS_FOR, of="requesters")
         if verdict.answer is Eligibility.CANNOT_TELL:
-            self._directory.expect(by)
             raise Refused("cannot_verify", "It could not be confirmed that you may ask. Try again.")
         if verdict.answer is Eligibility.NOT_ELIGIBLE:
             raise Refused("not_requester", "You are not among the people who may ask for a cancellation.")

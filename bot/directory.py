@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
+from bot.logs import get_logger
 from bot.model import Eligibility, Person, Verdict
 from bot.slack import Profile, SlackProblem
 from providers import fence
@@ -23,6 +24,10 @@ REFRESHED_AT_ONCE = 40
 known when they click is asked about then."""
 
 PROFILES = "profiles"
+A_MOMENT = 1.0
+"""Seconds that somebody waits for what Slack says about them."""
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 Seconds = Callable[[], float]
@@ -120,8 +125,14 @@ class Directory:
         """Somebody will have to be known in a moment, so ask about them. Nobody needs to wait for it."""
         asking = asyncio.create_task(self._learn([person.user], (), FRESH))
         self._expecting.add(asking)
-        asking.add_done_callback(self._expecting.discard)
+        asking.add_done_callback(self._asked)
         return asking
+
+    async def meet(self, person: Person, max_age: float = FRESH) -> None:
+        """Somebody is here and has to be known: ask about them and wait for a moment, unless it was said who
+        they are within `max_age` seconds."""
+        if self._fresh(self._profiles, person.user, max_age) is None:
+            await asyncio.wait([self.expect(person)], timeout=A_MOMENT)
 
     def is_present(self, person: Person, max_age: float = FRESH) -> Eligibility:
         """Whether somebody still belongs to the workspace, as far as is known by now."""
@@ -207,6 +218,11 @@ class Directory:
                 _keep(self._profiles, user, None, at)
             if problem.is_auth:
                 self._profiles.pop(user, None)
+
+    def _asked(self, asking: asyncio.Task[None]) -> None:
+        self._expecting.discard(asking)
+        if not asking.cancelled() and (problem := asking.exception()):
+            log.error("directory_not_asked", exc_info=problem)
 
     def _heed(self, problem: SlackProblem, whom: str) -> None:
         """A minute of calls that are refused would only prolong it."""

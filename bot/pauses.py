@@ -6,6 +6,7 @@ worker at once. Nothing else stops: requests are taken and approved, and what wa
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot import announce, typed
@@ -113,9 +114,10 @@ class Pauses:
         await self._may(provider, by, "pause")
         facts = self._facts.get(provider)
         channels = self.channels(provider)
+        this = secrets.token_hex(8)
 
         def begin(unit: Unit) -> tuple[Pause, bool]:
-            _once(unit, mark)
+            _once(unit, mark, this)
             return pause(unit, facts, by.user, reason, channels)
 
         now, is_new = await self._store.write(begin)
@@ -127,9 +129,10 @@ class Pauses:
         """Returns what to tell them. Raises `Refused`. `mark` as for `pause`."""
         await self._may(provider, by, "resume")
         facts, channels = self._facts.get(provider), self.channels(provider)
+        this = secrets.token_hex(8)
 
         def end(unit: Unit) -> str:
-            _once(unit, mark)
+            _once(unit, mark, this)
             return resume(unit, facts, by.user, channels, self._facts)
 
         return await self._store.write(end)
@@ -144,6 +147,7 @@ class Pauses:
 
     async def _may(self, provider: str, by: Person, action: str) -> None:
         """Raises `Refused`, after that is in the history, unless `by` may approve at this provider."""
+        await self._directory.meet(by)
         lists = [one.approvers for one in self._accounts if provider in ("", one.facts.name)]
         verdicts = [self._directory.known(by, approvers) for approvers in lists]
         if any(verdict.answer is Eligibility.ELIGIBLE for verdict in verdicts):
@@ -161,8 +165,8 @@ class Pauses:
         raise Refused(rule, f"Only those who may approve can {action} this: you are {verdicts[0].why}.")
 
 
-def _once(unit: Unit, mark: str) -> None:
-    if not unit.first_time(mark):
+def _once(unit: Unit, mark: str, by: str) -> None:
+    if not unit.first_time(mark, by):
         raise HeardBefore
 
 

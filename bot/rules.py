@@ -286,6 +286,8 @@ def _take_permit(request: Request, command: TakePermit, now: datetime) -> list[E
 def _order_stands_in_the_way(request: Request, order: OrderState) -> list[Event]:
     if order.standing is Standing.CANCELLED or order.standing in CANNOT_BE_CANCELLED:
         return [OrderRead(order)]
+    if request.order and request.order.target and order.target not in ("", request.order.target):
+        return [OrderRead(order)]  # whatever could be read of it: the reference leads elsewhere by now
     if order.standing is Standing.UNREADABLE:
         return []  # _doubt holds it, unless the approvers knew that it cannot be read
     if request.order is None or request.order.standing is Standing.UNREADABLE:

@@ -8,16 +8,16 @@ done may have been done. And a clock that is wrong makes requests live too long,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from bot.anchors import Anchor, forgotten, remember
 from bot.delivery import OUTCOME
 from bot.errors import StorageError
 from bot.logs import get_logger
 from bot.slack import Posted, SlackProblem
-from bot.store import Store, Unit
+from bot.store import Store
 from bot.store.chain import Head
 from providers import fence
 
@@ -33,25 +33,12 @@ LONGEST_PAUSE = 15.0
 NEWEST = 200
 AT_MOST = 1000
 """Messages that are read in search of a first anchor, in a channel where people talk as well."""
-BEHIND, ACKNOWLEDGED = "behind", "acknowledged"
-"""What is noted in the history: what it was found to lack, and that somebody knows."""
 
 
 class Source(Protocol):
     clock_offset: timedelta | None
 
     async def history(self, channel: str, *, limit: int, latest: str | None = None) -> list[Posted]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """An event of the history that the channel knows of, and the outcome it was posted with."""
-
-    head: Head
-    request_id: str
-    state: str
-    posted_at: datetime
-    """When the card was posted; the outcome came later."""
 
 
 async def read_anchors(source: Source, channels: Iterable[str]) -> list[Anchor]:
@@ -80,41 +67,6 @@ def _anchor(message: Posted) -> Anchor | None:
     request_id, state = (str(message.payload.get(name, "")) for name in ("request_id", "state"))
     posted_at = datetime.fromtimestamp(float(message.ts), UTC)
     return Anchor(head, request_id, state, posted_at)
-
-
-def forgotten(unit: Unit, anchors: Iterable[Anchor]) -> list[Anchor]:
-    """What the history lacks and nobody has acknowledged, the newest first.
-
-    What was found once counts although it is not in the channel any more: this database has painted over
-    it, or somebody has deleted it.
-    """
-    every = {anchor.head: anchor for anchor in (*_noted(unit, BEHIND), *anchors)}
-    accepted = {anchor.head for anchor in _noted(unit, ACKNOWLEDGED)}
-    left = every.keys() - accepted - unit.known(list(every))
-    return [every[head] for head in sorted(left, key=lambda head: (head.seq, head.hash), reverse=True)]
-
-
-def remember(unit: Unit, anchors: Iterable[Anchor]) -> None:
-    """Write down that the history lacks these."""
-    noted = {anchor.head for anchor in _noted(unit, BEHIND)}
-    if new := [anchor for anchor in anchors if anchor.head not in noted]:
-        unit.note(BEHIND, {"lacks": [_as_json(anchor) for anchor in new]})
-
-
-def accept(unit: Unit, anchors: Iterable[Anchor]) -> None:
-    """Go on with this database although it lacks these."""
-    unit.note(ACKNOWLEDGED, {"lacks": [_as_json(anchor) for anchor in anchors]})
-
-
-def _noted(unit: Unit, kind: str) -> Iterator[Anchor]:
-    for one in (one for note in unit.notes(kind) for one in note["lacks"]):
-        seq, _, digest = one["head"].partition(":")
-        posted_at = datetime.fromisoformat(one["posted_at"])
-        yield Anchor(Head(int(seq), digest), one["request_id"], one["state"], posted_at)
-
-
-def _as_json(anchor: Anchor) -> dict[str, str]:
-    return {**asdict(anchor), "head": str(anchor.head), "posted_at": anchor.posted_at.isoformat()}
 
 
 class Witness:

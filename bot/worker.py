@@ -54,6 +54,8 @@ WRITE_AGAIN = 1.0
 """Seconds between two attempts to write down what must not be lost: an answer, or that an action is done."""
 BREATH = timedelta(milliseconds=20)
 """Between two looks when the first left something behind that seems to be due: a clock was set back."""
+TIME_TO_SEND = 5.0
+"""Seconds that must be left for a call when it begins: with less its answer would most likely be lost."""
 A_MOMENT = 0.5
 """Seconds that an adapter has to say how far a call got that took too long."""
 STILL_STOPPED = timedelta(seconds=15)
@@ -323,7 +325,7 @@ class Worker:
         people = [approval.by for approval in request.counted]
         # The orders of a list are sent one after the other, and Slack bears so many questions: what it said
         # for another one serves, if that was after this order began to be looked up.
-        max_age = self._elapsed() - began if request.batch else 0.0
+        max_age = min(self._elapsed() - began, JUST_NOW / 2) if request.batch else 0.0
         await self._directory.ask([*people, request.requester], *lists, max_age=max_age)
         return TakePermit(
             epoch=epoch,
@@ -341,8 +343,8 @@ class Worker:
         provider = self._workflow.account(request).provider
         note = f"Cancelled on request of Slack user {request.requester.user}, request {request.short_id}."
         limit = self._deadlines.call.total_seconds()
-        if self._elapsed() >= asked_at + limit:
-            return Outcome(Result.NO_EFFECT, "The bot was stopped before it could send.", "too_late")
+        if self._elapsed() >= asked_at + limit - min(limit / 2, TIME_TO_SEND):
+            return Outcome(Result.NO_EFFECT, "The bot was held up before it could send.", "too_late")
         try:
             with fence.closing_at(asked_at + limit):
                 async with asyncio.timeout(asked_at + limit + A_MOMENT - self._elapsed()):

@@ -7,7 +7,6 @@ providers and the outbox calls Slack, later, from what was saved here.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +14,14 @@ from datetime import timedelta
 from math import inf
 from time import monotonic
 
-from bot import agenda, announce, typed
+from bot import agenda, anchors, announce, typed
 from bot.accounts import Account, Accounts
 from bot.admission import ASK_REFUSED, Admission, Ask, not_again, not_twice, refusal, shown
+from bot.anchors import Anchor
 from bot.announce import owe
 from bot.batch.workflow import Batches
 from bot.blocks.refusals import already
+from bot.blocks.text import code, literal
 from bot.clicks import Click, must_be_its_card, same_card
 from bot.directory import Directory
 from bot.errors import AskedBefore, ChainBroken, CountersignError, HeardBefore, Outsider, Refused
@@ -63,13 +64,13 @@ from providers.contract import Facts, OrderState, Result, Standing
 
 log = get_logger(__name__)
 
-A_MOMENT = 1.0
-"""Seconds that somebody waits for what Slack says about them."""
 LINKS_AT_ONCE = 5_000
 """That are verified in one transaction: about a fortieth of a second."""
 PERMIT_LOST = (
     "A cancel was sent, and the database has lost the record of that since. What the provider said to it:"
 )
+LOST = "permit_lost"
+"""What is noted in the history about it."""
 NOT_VERIFIED_YET = "the history is still being verified"
 """After a start. It says why, wherever it is shown; that nothing is sent meanwhile is said there."""
 
@@ -107,6 +108,8 @@ class Workflow(RequestViews):
         self._verified = Head()
         self.unverified = NOT_VERIFIED_YET
         """Why the history is not known to be whole, and nothing is executed; empty when it is."""
+        self._ends_with: dict[str, Head] = {}
+        """The history right after a permit was taken here, by its epoch, until its call was answered."""
         self.broken = ""
         """The same for as long as this process lives, because something was seen to be wrong."""
         self.pauses = Pauses(store, accounts, facts, directory)
@@ -180,6 +183,7 @@ class Workflow(RequestViews):
             raise
 
     async def _submit(self, ask: Ask, by: Person, account: Account) -> Request:
+        await self.admission.meet(by)
         self.admission.may_ask(by)
         self.admission.can_be_approved(account, by)
         request_id = secrets.token_hex(16)
@@ -189,7 +193,7 @@ class Workflow(RequestViews):
         def begin(unit: Unit) -> Request:
             if mine := unit.request(request_id):
                 return mine  # saved already: the connection broke right after the commit
-            if not unit.first_time(ask.mark):
+            if not unit.first_time(ask.mark, request_id):
                 raise HeardBefore
             not_twice(unit, key, by)
             not_again(unit, key, ask.seen)
@@ -216,6 +220,11 @@ class Workflow(RequestViews):
 
         return await self._store.write(begin)
 
+    async def meet(self, by: Person) -> None:
+        """Somebody is about to decide something for which they must be known: only an approval can wait until
+        Slack has said who they are."""
+        await self._directory.meet(by)
+
     async def approve(self, click: Click, by: Person) -> Request:
         """Count one approval, at once or as soon as the directory has confirmed the person."""
 
@@ -231,6 +240,7 @@ class Workflow(RequestViews):
 
     async def may_deny(self, click: Click, by: Person) -> Request:
         """The request, if `by` could deny it now. Changes nothing; raises `Refused` if not."""
+        await self.meet(by)
         return await self._could(click, lambda request: Deny(by, "", self.verdict(request, by)))
 
     async def deny(self, request_id: str, by: Person, reason: str) -> Request:
@@ -240,6 +250,7 @@ class Workflow(RequestViews):
             typed.refuse("reason", reason, [request], self.facts(request))
             return Deny(by, reason, self.verdict(request, by))
 
+        await self.meet(by)
         return await self._decide(request_id, by, "deny", command, None)
 
     async def may_question(self, click: Click, by: Person) -> Request:
@@ -266,6 +277,7 @@ class Workflow(RequestViews):
             found, shown = Finding.CANNOT_BE_FOUND_OUT, closing_digest(request)
             return ProposeClosing(by, found, "", shown, self.verdict(request, by))
 
+        await self.meet(by)
         return await self._could(click, command)
 
     async def propose_closing(
@@ -280,6 +292,7 @@ class Workflow(RequestViews):
             typed.refuse("evidence", evidence, [request], self.facts(request))
             return ProposeClosing(by, finding, evidence, digest, self.verdict(request, by))
 
+        await self.meet(by)
         return await self._decide(request_id, by, "propose closing", command, None)
 
     async def confirm_closing(self, click: Click, by: Person) -> Request:
@@ -288,6 +301,7 @@ class Workflow(RequestViews):
         def command(request: Request) -> Command:
             return ConfirmClosing(by, click.digest, self.verdict(request, by))
 
+        await self.meet(by)
         return await self._decide(click.request_id, by, "confirm closing", command, click)
 
     async def refuse(self, click: Click | None, channel: str, by: Person, problem: CountersignError) -> None:
@@ -320,7 +334,7 @@ class Workflow(RequestViews):
         from another workspace."""
         if by.team != self.policy.team:
             raise Outsider("ask here")
-        await asyncio.wait([self._directory.expect(by)], timeout=A_MOMENT)
+        await self._directory.meet(by)
 
         def look(unit: Unit) -> Simulation:
             return simulate(
@@ -376,20 +390,40 @@ class Workflow(RequestViews):
         needs a person.
         """
 
-        def apply(unit: Unit) -> tuple[Request, bool]:
-            request = self._present(unit, request_id)
-            if unit.has_permit(request_id, answer.epoch):
-                return self._save(unit, request, decide(request, answer, unit.now)), True
-            harmless = answer.outcome.result is Result.NO_EFFECT
-            loss = RecordLoss(f"{PERMIT_LOST} {answer.outcome.said}".rstrip())
-            return self._save(unit, request, [] if harmless else decide(request, loss, unit.now)), False
+        def apply(unit: Unit) -> Request | None:
+            request = unit.request(request_id)
+            if request is not None and unit.has_permit(request_id, answer.epoch):
+                return self._save(unit, request, decide(request, answer, unit.now))
+            self._note_loss(unit, request_id, request, answer)
+            return None
 
-        after, is_known = await self._store.write(apply)
-        if not is_known:
-            broken = ChainBroken(0, f"the permit of request {after.short_id}, which was sent, is gone")
+        after = await self._store.write(apply)
+        if after is None:
+            broken = ChainBroken(0, f"the permit of request {request_id[:8]}, which was sent, is gone")
             self.distrust(broken)
             raise broken
+        self._ends_with.pop(answer.epoch, None)
         return after
+
+    def _note_loss(self, unit: Unit, request_id: str, request: Request | None, answer: RecordAnswer) -> None:
+        """What the provider said is in the history all the same; every process executes nothing any more
+        until an operator has acknowledged what is lacking; and people are told."""
+        outcome = answer.outcome
+        lost = {"request": request_id, "epoch": answer.epoch, "result": outcome.result, "said": outcome.said}
+        unit.note(LOST, lost)
+        if end := self._ends_with.get(answer.epoch):
+            anchors.remember(unit, [Anchor(end, request_id, State.EXECUTING, unit.now)])
+        if outcome.result is Result.NO_EFFECT:
+            return
+        told = f"{PERMIT_LOST} {outcome.said}".rstrip()
+        events = decide(request, RecordLoss(told), unit.now) if request else []
+        if request and events:
+            self._save(unit, request, events)
+            return
+        channels = [request.channel] if request else self.pauses.channels("")
+        look = f"Request {code(request_id[:8])}: look at its order there."
+        text = f":rotating_light: {literal(told, 600)} {look}"
+        owe(unit, *(announce.notice(channel, text) for channel in channels))
 
     async def take_permit(self, request_id: str, command: TakePermit) -> Permit | None:
         """The right to send one cancel, durable, or None when something stands in its way.
@@ -416,6 +450,8 @@ class Workflow(RequestViews):
             raise
         if not unverified:
             self._verified = verified  # the permit included: should it be lost, it is missed
+        if permit is not None:
+            self._ends_with[permit.epoch] = verified
         return permit
 
     async def remind(self, request_id: str) -> bool:

@@ -75,8 +75,9 @@ class HttpLimits:
 class Pace:
     """How often one provider is called: `burst` calls at once, and one more every `every` seconds.
 
-    So no window of t seconds ever sees more than `burst + t / every` calls, however late the event
-    loop wakes up. Turns are given in the order in which they are asked for.
+    So no window of t seconds ever sees more than `burst + t / every` turns, however late the event
+    loop wakes up, and no more calls than that and those that had their turn just before. Turns are given in
+    the order in which they are asked for.
     """
 
     def __init__(

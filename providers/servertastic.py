@@ -233,7 +233,8 @@ def judge(now: OrderState, attempt: Attempt) -> Outcome:
     code = now.status.lower().replace(" ", "_") or now.standing.value
     if now.standing is Standing.UNREADABLE:
         return Outcome(kept, now.detail, code, look_again=SOON)
-    if now.known_as != before.known_as:
+    is_elsewhere = bool(now.target and before.target and now.target != before.target)
+    if is_elsewhere or now.known_as != before.known_as:
         said = "Servertastic shows no order, or another one, where the order was. Look at it there."
         return Outcome(Result.UNKNOWN, said, "other_order", look_again=FOR_EMAIL)
     if now.standing is Standing.CANCELLED:

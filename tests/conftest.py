@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -28,6 +29,32 @@ settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
+
+LONGEST = (
+    "test_stopping.py",
+    "test_sweep.py",
+    "test_races.py",
+    "test_late.py",
+    "test_simulation.py",
+    "test_postgres_outages.py",
+    "test_secrets.py",
+    "test_doubt.py",
+    "test_waiting.py",
+    "test_restored_backup.py",
+)
+"""Files that take more than half a minute. They come first, so that none is waited for at the end."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Most tests wait, for the seconds that the bot promises: two cores are busy for a third of the time."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 QUICK = {
     "PROVIDER_TIMEOUT": "1s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from sandbox.vendors.vendor import Fault
 from tests.conftest import World
 from tests.past_the_bot import change, connected, held, rows
 from tests.test_asynchronous import Clock, later
-from tests.test_restored_backup import readiness
+from tests.test_restored_backup import OLDER, readiness
 
 
 async def sent(world: World, provider: str, fault: Fault) -> Message:
@@ -150,7 +151,11 @@ async def test_a_cancel_whose_permit_the_database_has_lost_needs_a_person(
     told = await world.reads(card, "needs a person")
     assert "the database has lost the record of that" in told.readable
     assert "the history does not verify" in (await readiness(world))[1]
-    assert len(vendor.sends) == 1
+    lost = json.loads(rows(world.database, "SELECT body FROM event WHERE kind = 'permit_lost'")[0][0])
+    assert (lost["result"], len(vendor.sends)) == ("accepted", 1)
+    await world.stop_bot()
+    await world.start_bot()
+    assert OLDER in (await readiness(world))[1], "a restart forgets nothing"
 
 
 async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: World) -> None:

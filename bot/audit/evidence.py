@@ -32,6 +32,7 @@ from bot.model import (
     Person,
     Questioned,
     Request,
+    State,
     Withdrawn,
     closing_digest,
     digest,
@@ -83,9 +84,11 @@ def _in_short(about: Dossier) -> Part:
     decided = f"Approved by {approvers}. " if approvers else "Nobody's approval counts. "
     if request.decided_by:
         decided += f"{request.decided_by.user} ended it. "
-    sent = ["No cancel was sent.", "One cancel was permitted.", "Two cancels were permitted."][
-        request.attempts
-    ]
+    permitted = ["No cancel was sent.", "One cancel was permitted.", "Two cancels were permitted."]
+    # Without a permit only the loss of one makes a request need a person.
+    is_lost = not request.attempts and request.state in {State.NEEDS_PERSON, State.CLOSED}
+    lost = "A cancel was sent, and the record of its permit was lost."
+    sent = lost if is_lost else permitted[request.attempts]
     return f"Asked for by {request.requester.user}. {decided}{sent}"
 
 

@@ -83,6 +83,7 @@ class Batches(BatchViews):
             raise
 
     async def _submit(self, ask: BatchAsk, by: Person, account: Account, lines: Sequence[Typed]) -> Batch:
+        await self._workflow.admission.meet(by)
         self._workflow.admission.may_ask(by)
         self._workflow.admission.can_be_approved(account, by)
         batch_id = secrets.token_hex(16)
@@ -91,7 +92,7 @@ class Batches(BatchViews):
         def begin(unit: Unit) -> Batch:
             if mine := unit.batch(batch_id):
                 return mine  # saved already: the connection broke right after the commit
-            if not unit.first_time(ask.mark):
+            if not unit.first_time(ask.mark, batch_id):
                 raise HeardBefore
             self._may_begin(unit, account, lines, ask, by)
             batch = Batch(batch_id, unit.now, self._asked(unit, account, ask, by, request_ids))
@@ -178,6 +179,7 @@ class Batches(BatchViews):
             typed.refuse("reason", reason, lines, self.facts(batch))
             return rules.deny(lines, by, reason, self._judged(by), unit.now)
 
+        await self._workflow.meet(by)
         return await self._decide(batch_id, by, "deny", change, None, reason)
 
     async def withdraw(self, batch_id: str, by: Person, click: Click | None = None) -> Batch:
@@ -224,6 +226,7 @@ class Batches(BatchViews):
             rules.deny(lines, by, "", self._judged(by), unit.now)
             return batch, lines
 
+        await self._workflow.meet(by)
         return await self._store.read(look)
 
     async def _decide(

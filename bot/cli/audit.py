@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 from bot import acknowledge
+from bot.anchors import accept, forgotten
 from bot.audit import history
 from bot.cli import channel, exported, report
 from bot.cli.console import FAILED, OK, Commands, complain, database, opened, plainly, read_settings, say
@@ -14,7 +15,6 @@ from bot.logs import one_line
 from bot.slack import SlackProblem
 from bot.store.chain import Head
 from bot.store.reading import reading
-from bot.witness import accept, forgotten
 
 
 def add(commands: Commands) -> None:

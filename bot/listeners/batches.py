@@ -40,7 +40,6 @@ def register(app: AsyncApp, workflow: Workflow, slack: Slack) -> None:
         """The form, filled in with what was not cancelled. It is a new request: nothing is revived."""
 
         async def show(click: Click, person: Person) -> None:
-            workflow.admission.expect(person)
             batch, lines = await workflow.batches.see(click.request_id, person)
             await open_view(slack, body, filled_in(workflow, *_again(batch, lines)))
 

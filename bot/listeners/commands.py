@@ -105,7 +105,6 @@ class Desk:
         """Returns what to tell instead, when it cannot be opened."""
         if person.team != self._workflow.policy.team:
             return Outsider("ask here").advice
-        self._workflow.admission.expect(person)
         form = RequestForm(meant.provider or None, meant.reference, meant.reason, origin, meant.account)
         view = filled_in(self._workflow, form, literal(meant.note, 300))
         try:

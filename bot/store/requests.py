@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from typing import Any
@@ -108,7 +109,7 @@ _FORGET_VOTES = delete(VoteRow).where(col(VoteRow.request_id) == _THIS)
 _FORGET_VOTES_OF = _FORGET_VOTES.where(col(VoteRow.person) == bindparam("by"))
 _WIPE = delete(ReferenceRow).where(col(ReferenceRow.request_id) == _THIS)
 
-_HEARD = select(HeardRow.at).where(col(HeardRow.mark) == bindparam("mark"))
+_HEARD = select(HeardRow.by).where(col(HeardRow.mark) == bindparam("mark"))
 _HEAR = insert(HeardRow)
 _FORGET_HEARD = delete(HeardRow).where(col(HeardRow.at) < bindparam("since"))
 
@@ -292,21 +293,24 @@ class RequestUnit(History, DueWork, OwedMessages):
         # Its columns, but not its body: later versions spell the same request otherwise.
         stored = self._ask(_ROW, request=request.id).first()
         expected = {name: value for name, value in row_of(rebuilt).items() if name != "body"}
-        if rebuilt != request or stored is None or dict(stored._mapping) != expected:
+        # Versions before this one did not take the key from what was looked up for the permit.
+        formerly = expected | {"order_key": order_key(replace(rebuilt, permit=None))}
+        if rebuilt != request or stored is None or dict(stored._mapping) not in (expected, formerly):
             raise ChainBroken(0, f"request {request.id} is not what its history says")
         return end
 
     # --- what came in ---------------------------------------------------------------------------------
 
-    def first_time(self, mark: str) -> bool:
-        """Whether what came in under this mark was not heard before; from now on it was. What cannot come a
-        second time has no mark."""
+    def first_time(self, mark: str, by: str) -> bool:
+        """Whether what came in under this mark was not heard before by anybody else; from now on it was. What
+        cannot come a second time has no mark. `by`: a name for whoever asks, who may have to ask again when
+        the answer to a commit was lost."""
         if not mark:
             return True
-        if self._ask(_HEARD, mark=mark).scalar() is not None:
-            return False
+        if (heard := self._ask(_HEARD, mark=mark).scalar()) is not None:
+            return bool(heard == by)
         self._change(_FORGET_HEARD, since=self.now - REMEMBERED_FOR)
-        self._change_all(_HEAR, [{"mark": mark, "at": self.now}])
+        self._change_all(_HEAR, [{"mark": mark, "by": by, "at": self.now}])
         return True
 
     # --- numbers ----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What the worker of this process has in hand, and how much more it may take.
 
-Whoever saves work that is due at once claims it in the same transaction while a hand is free: then nobody
+Whoever saves work that is due at once claims it in the same transaction while there is room: then nobody
 has to look for it, and it is begun as soon as it is durable.
 """
 

@@ -161,6 +161,7 @@ class HeardRow(Table, table=True):
     __tablename__ = "heard"
 
     mark: str = Field(primary_key=True)
+    by: str
     at: datetime = Field(index=True)
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.directory import FRESH, Directory
 from bot.model import Eligibility, Person
@@ -370,6 +371,36 @@ async def test_whoever_is_expected_is_known_in_a_moment(directory: Directory, sl
     assert directory.standing(BOB).answer is YES
     await directory.expect(BOB)
     assert slack.asked == [BOB.user]
+
+
+async def test_whoever_is_met_is_waited_for_but_not_for_long(
+    directory: Directory, slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await directory.meet(BOB)
+    await directory.meet(BOB)
+    assert slack.asked == [BOB.user]
+    monkeypatch.setattr("bot.directory.A_MOMENT", 0.05)
+    answered = asyncio.Event()
+    slack.on_the_way = answered.wait
+    async with asyncio.timeout(5):
+        await directory.meet(CAROL)
+    assert directory.standing(CAROL).answer is UNSURE
+    answered.set()
+    await directory.expect(CAROL)
+    assert directory.standing(CAROL).answer is YES
+
+
+async def test_a_mistake_while_somebody_is_asked_about_is_in_the_log(
+    directory: Directory, slack: Slack
+) -> None:
+    async def breaks() -> None:
+        raise LookupError
+
+    slack.on_the_way = breaks
+    with capture_logs() as log:
+        await directory.meet(BOB)
+        await asyncio.sleep(0)
+    assert [line["event"] for line in log] == ["directory_not_asked"]
 
 
 async def test_an_answer_that_is_young_enough_is_not_asked_for_again(

@@ -42,6 +42,7 @@ from bot.model import (
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
+    RecordLoss,
     RecordOrder,
     Request,
     Requested,
@@ -493,6 +494,23 @@ def test_a_cancel_without_effect_is_tried_once_more_and_then_failed() -> None:
     request = after(request, decide(request, a_permit(request, epoch="e2"), NOW))
     assert (request.state, request.attempts) == (State.EXECUTING, 2)
     assert after(request, decide(request, RecordAnswer("e2", nothing), NOW)).state is State.FAILED
+
+
+@pytest.mark.parametrize("unseen", [False, True], ids=["seen", "approved unseen"])
+def test_a_reference_that_leads_to_another_order_by_now_is_shown_anew(unseen: bool) -> None:
+    seen = OrderState(Standing.UNREADABLE, target="one") if unseen else replace(CANCELLABLE, target="one")
+    request = approved_by(BOB, CAROL, request=a_request(OrderRead(seen)))
+    elsewhere = replace(CANCELLABLE, target="another")
+    assert decide(request, a_permit(request, order=elsewhere), NOW) == [OrderRead(elsewhere)]
+    for target in ("one", ""):  # what was stored by earlier versions has none
+        (event,) = decide(request, a_permit(request, order=replace(CANCELLABLE, target=target)), NOW)
+        assert isinstance(event, Permitted)
+
+
+def test_what_was_sent_and_lost_needs_a_person_unless_something_else_became_of_it() -> None:
+    request = approved_by(BOB, CAROL)
+    assert after(request, decide(request, RecordLoss("lost"), NOW)).state is State.NEEDS_PERSON
+    assert decide(after(request, [Denied(BOB, "no")]), RecordLoss("lost"), NOW) == []
 
 
 def test_the_answer_to_an_older_permit_says_nothing() -> None:

@@ -210,14 +210,17 @@ async def test_of_what_failed_there_is_no_news(store: Store) -> None:
 
 
 def test_what_was_heard_counts_once_and_is_forgotten_later(store: Store, database: str, clock: Clock) -> None:
-    def first_time(mark: str) -> bool:
-        return store.write_now(lambda unit: unit.first_time(mark))
+    def first_time(mark: str, by: str) -> bool:
+        return store.write_now(lambda unit: unit.first_time(mark, by))
 
-    assert [first_time(mark) for mark in ("a", "a", "b", "", "")] == [True, False, True, True, True]
+    assert [first_time(mark, str(n)) for n, mark in enumerate(("a", "a", "b", "", ""))] == [
+        *(True, False, True, True, True)
+    ]
+    assert first_time("a", "0"), "it does the same once more, as the answer to its commit was lost"
     clock.advance(timedelta(minutes=59))
-    assert not first_time("a")
+    assert not first_time("a", "another")
     clock.advance(timedelta(minutes=2))
-    assert first_time("c")
+    assert first_time("c", "1")
     assert rows(database, "SELECT mark FROM heard") == [("c",)]
 
 

@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
+from bot.anchors import Anchor, forgotten
 from bot.audit.history import verify
 from bot.errors import ChainBroken
 from bot.store import Store, raw
 from bot.store.chain import Head, follow
 from bot.store.reading import reading, streamed
 from bot.store.tables import EventRow
-from bot.witness import Anchor, forgotten
 from tests.bot.builders import NOW
 from tests.bot.histories import EVENTS, write_history
 from tests.bot.stores import Clock, opened, sql, url_of

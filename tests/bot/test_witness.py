@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.anchors import accept, forgotten
 from bot.slack import Posted, SlackProblem
 from bot.store import Store, Unit
 from bot.store.chain import Head
-from bot.witness import COUNTS_FOR, LONGEST_PAUSE, NEWEST, Witness, accept, forgotten, read_anchors
+from bot.witness import COUNTS_FOR, LONGEST_PAUSE, NEWEST, Witness, read_anchors
 from tests.bot.builders import NOW
 from tests.bot.stores import Clock, opened, sql
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -510,6 +511,15 @@ async def test_a_reference_that_leads_to_another_order_by_now_cancels_neither(
     outcome = await servertastic.cancel(reference, "", before)
     assert (outcome.result, outcome.code, vendor.sends) == (Result.NO_EFFECT, "another_order", [])
     assert "another order" in outcome.said
+
+
+def test_an_order_that_another_token_leads_to_says_nothing_about_the_one_that_was_sent() -> None:
+    before = replace(QUEUED, target="one")
+    now = replace(QUEUED, standing=Standing.CANCELLED, target="another")
+    attempt = Attempt(before, timedelta(hours=1), accepted=True)
+    assert judge(now, attempt).code == "other_order"
+    assert judge(replace(now, target="one"), attempt).result is Result.CANCELLED
+    assert judge(replace(now, target=""), attempt).result is Result.CANCELLED, "as it was stored before"
 
 
 async def test_a_token_that_was_looked_up_is_not_looked_for_again() -> None:

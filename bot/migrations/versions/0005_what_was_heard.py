@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "heard",
         sa.Column("mark", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("by", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("mark", name=op.f("pk_heard")),
     )
