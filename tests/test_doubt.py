@@ -160,8 +160,11 @@ async def test_a_cancel_whose_permit_the_database_has_lost_needs_a_person(
 
 async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: World) -> None:
     card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
-    with held(world.database):
+    with capture_logs() as log, held(world.database):
         answer = await world.approve("bob", card)
+        async with asyncio.timeout(20):
+            while not any(line["event"] == "answered_too_late" for line in log):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # it tells nobody but its log that it has given up
     assert not answer.ok
     assert rows(world.database, "SELECT * FROM event WHERE kind = 'approved'") == []
     await world.stop_bot()
