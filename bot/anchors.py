@@ -19,13 +19,14 @@ BEHIND, ACKNOWLEDGED = "behind", "acknowledged"
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """An event of the history that the channel knows of, and the outcome it was posted with."""
+    """An event of the history that the channel knows of, and what it was posted with; or that this bot wrote
+    itself, with the permit of a cancel."""
 
     head: Head
     request_id: str
     state: str
     posted_at: datetime
-    """When the card was posted; the outcome came later."""
+    """When the card was posted, and what it tells came later; or when it was seen that the event is gone."""
 
 
 def forgotten(unit: Unit, anchors: Iterable[Anchor]) -> list[Anchor]:

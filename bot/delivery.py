@@ -152,7 +152,9 @@ class Delivery:
             return await self._paint_batch(message, look_first)
         painted = approval_card(request, self.facts[request.provider])
         outcome = None if head is None else _outcome(message, request, head)
-        place = await self._show(message, request, card, painted, outcome, look_first)
+        place = await _or_plainly(
+            painted, lambda shown: self._show(message, request, card, shown, outcome, look_first)
+        )
         return _shown(message, card, place, last)
 
     async def _paint_batch(self, message: OwedMessage, look_first: bool) -> Then:
@@ -173,7 +175,9 @@ class Delivery:
         asked, lines = batch
         painted = batch_card(asked, lines, self.facts[asked.asked.provider])
         outcome = _outcome_of_all(message, asked, lines, head)
-        place = await self._show(message, asked, card, painted, outcome, look_first)
+        place = await _or_plainly(
+            painted, lambda shown: self._show(message, asked, card, shown, outcome, look_first)
+        )
         return _shown(message, card, place, last)
 
     async def _show(
@@ -185,24 +189,7 @@ class Delivery:
         outcome: Mapping[str, Any] | None,
         look_first: bool,
     ) -> Place:
-        """Returns where the card is now. What Slack does not take is shown without any layout."""
-        try:
-            return await self._place(message, request, card, painted, outcome, look_first)
-        except SlackProblem as problem:
-            if problem.code not in BAD_PAYLOAD:
-                raise
-            log.error("card_rejected_by_slack", request=request.id, why=problem.code)
-            return await self._place(message, request, card, _plain(painted), outcome, look_first)
-
-    async def _place(
-        self,
-        message: OwedMessage,
-        request: Request | Batch,
-        card: Place | None,
-        painted: Message,
-        outcome: Mapping[str, Any] | None,
-        look_first: bool,
-    ) -> Place:
+        """Returns where the card is now."""
         if card is not None:
             try:
                 await self._update(card.channel, card.ts, painted, outcome)
@@ -339,6 +326,17 @@ def _may_be_seen_later(problem: SlackProblem, tries: int) -> bool:
         or problem.retry_after is not None
         or (may_be_there(problem) and tries < LOOKS)
     )
+
+
+async def _or_plainly(painted: Message, show: Callable[[Message], Awaitable[Place]]) -> Place:
+    """What Slack does not take is shown without any layout."""
+    try:
+        return await show(painted)
+    except SlackProblem as problem:
+        if problem.code not in BAD_PAYLOAD:
+            raise
+        log.error("card_rejected_by_slack", why=problem.code)
+        return await show(_plain(painted))
 
 
 def _plain(message: Message) -> Message:

@@ -57,7 +57,7 @@ class Directory:
         self._groups: dict[str, _Known[frozenset[str]]] = {}
         self._silent_until: dict[str, float] = {}
         """Until when nobody is asked: people, groups, or an on-call source."""
-        self._expecting: set[asyncio.Task[None]] = set()
+        self._meeting: set[asyncio.Task[None]] = set()
 
     def known(
         self, person: Person, *lists: Iterable[str], max_age: float = FRESH, of: str = "approvers"
@@ -121,18 +121,14 @@ class Directory:
         be read ages on."""
         await self._learn([one.user for one in people], {name for names in lists for name in names}, max_age)
 
-    def expect(self, person: Person) -> asyncio.Task[None]:
-        """Somebody will have to be known in a moment, so ask about them. Nobody needs to wait for it."""
-        asking = asyncio.create_task(self._learn([person.user], (), FRESH))
-        self._expecting.add(asking)
-        asking.add_done_callback(self._asked)
-        return asking
-
     async def meet(self, person: Person, max_age: float = FRESH) -> None:
-        """Somebody is here and has to be known: ask about them and wait for a moment, unless it was said who
-        they are within `max_age` seconds."""
+        """Somebody is here and has to be known: ask about them, unless Slack said who they are within
+        `max_age` seconds. They wait for a moment; an answer that comes later counts for their next try."""
         if self._fresh(self._profiles, person.user, max_age) is None:
-            await asyncio.wait([self.expect(person)], timeout=A_MOMENT)
+            asking = asyncio.create_task(self._ask_profile(person.user))
+            self._meeting.add(asking)
+            asking.add_done_callback(self._met)
+            await asyncio.wait([asking], timeout=A_MOMENT)
 
     def is_present(self, person: Person, max_age: float = FRESH) -> Eligibility:
         """Whether somebody still belongs to the workspace, as far as is known by now."""
@@ -219,8 +215,8 @@ class Directory:
             if problem.is_auth:
                 self._profiles.pop(user, None)
 
-    def _asked(self, asking: asyncio.Task[None]) -> None:
-        self._expecting.discard(asking)
+    def _met(self, asking: asyncio.Task[None]) -> None:
+        self._meeting.discard(asking)
         if not asking.cancelled() and (problem := asking.exception()):
             log.error("directory_not_asked", exc_info=problem)
 

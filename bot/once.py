@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from bot.errors import HeardBefore
+from bot.store import Unit
+
 _mark: ContextVar[str] = ContextVar("mark", default="")
 
 
@@ -28,3 +31,9 @@ def hearing(signature: str) -> Iterator[None]:
 def mark() -> str:
     """Stands for what came in; empty where it cannot come a second time."""
     return _mark.get()
+
+
+def must_be_first(unit: Unit, mark: str, by: str) -> None:
+    """Raise `HeardBefore` if it was heard before, by anybody but `by`: see `Unit.first_time`."""
+    if not unit.first_time(mark, by):
+        raise HeardBefore

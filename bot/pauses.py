@@ -9,13 +9,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot import announce, typed
+from bot import announce, once, typed
 from bot.accounts import Accounts
 from bot.agenda import Kind
 from bot.blocks import pauses
 from bot.blocks.text import literal
 from bot.directory import Directory
-from bot.errors import HeardBefore, Refused
+from bot.errors import Refused
 from bot.model import Answered, Eligibility, Event, FollowedUp, Pause, Person, Request
 from bot.store import Store, Unit
 from providers.contract import Facts, Result
@@ -117,7 +117,7 @@ class Pauses:
         this = secrets.token_hex(8)
 
         def begin(unit: Unit) -> tuple[Pause, bool]:
-            _once(unit, mark, this)
+            once.must_be_first(unit, mark, this)
             return pause(unit, facts, by.user, reason, channels)
 
         now, is_new = await self._store.write(begin)
@@ -132,7 +132,7 @@ class Pauses:
         this = secrets.token_hex(8)
 
         def end(unit: Unit) -> str:
-            _once(unit, mark, this)
+            once.must_be_first(unit, mark, this)
             return resume(unit, facts, by.user, channels, self._facts)
 
         return await self._store.write(end)
@@ -163,11 +163,6 @@ class Pauses:
                 f"an operator run: python -m bot {action}",
             )
         raise Refused(rule, f"Only those who may approve can {action} this: you are {verdicts[0].why}.")
-
-
-def _once(unit: Unit, mark: str, by: str) -> None:
-    if not unit.first_time(mark, by):
-        raise HeardBefore
 
 
 def _name(facts: Facts | None) -> str:

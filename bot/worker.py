@@ -302,6 +302,7 @@ class Worker:
     async def _send_if_permitted(
         self, held: Claimed, request: Request, reference: str, order: OrderState, began: float
     ) -> Again:
+        """`began`: since when the order was looked up."""
         epoch = secrets.token_hex(16)
         command = await self._judge(request, order, began, epoch)
         asked_at = self._elapsed()

@@ -14,7 +14,7 @@ from datetime import timedelta
 from math import inf
 from time import monotonic
 
-from bot import agenda, anchors, announce, typed
+from bot import agenda, anchors, announce, once, typed
 from bot.accounts import Account, Accounts
 from bot.admission import ASK_REFUSED, Admission, Ask, not_again, not_twice, refusal, shown
 from bot.anchors import Anchor
@@ -193,8 +193,7 @@ class Workflow(RequestViews):
         def begin(unit: Unit) -> Request:
             if mine := unit.request(request_id):
                 return mine  # saved already: the connection broke right after the commit
-            if not unit.first_time(ask.mark, request_id):
-                raise HeardBefore
+            once.must_be_first(unit, ask.mark, request_id)
             not_twice(unit, key, by)
             not_again(unit, key, ask.seen)
             event = Requested(

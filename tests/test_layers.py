@@ -121,6 +121,7 @@ RULES = (
         modules=("bot.audit",),
         never=("bot*", *SLACK, "asyncio", "socket"),
         except_for=(
+            "bot.anchors",
             "bot.audit",
             "bot.batch.rules",
             "bot.blocks",

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlmodel import Session, col, select
 
 from bot import __version__
+from bot.anchors import ACKNOWLEDGED
 from bot.audit.promised import Promised, PromisedList, Said
 from bot.blocks.cards import Message
 from bot.store import Unit
@@ -22,8 +23,6 @@ from bot.store.tables import EventRow
 from providers.contract import Facts
 
 _EMOJI = re.compile(r":[a-z0-9_+'-]+:")
-ACKNOWLEDGED = "acknowledged"
-"""The note with which an operator said that the history lacks something; see `bot/witness.py`."""
 
 
 def _reads_like(message: Said, posted: Message) -> bool:

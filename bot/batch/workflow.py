@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import agenda, announce, typed
+from bot import agenda, announce, once, typed
 from bot.accounts import Account
 from bot.admission import ASK_REFUSED, OPEN_PER_REQUESTER, Ask, refusal
 from bot.agenda import Kind
@@ -92,8 +92,7 @@ class Batches(BatchViews):
         def begin(unit: Unit) -> Batch:
             if mine := unit.batch(batch_id):
                 return mine  # saved already: the connection broke right after the commit
-            if not unit.first_time(ask.mark, batch_id):
-                raise HeardBefore
+            once.must_be_first(unit, ask.mark, batch_id)
             self._may_begin(unit, account, lines, ask, by)
             batch = Batch(batch_id, unit.now, self._asked(unit, account, ask, by, request_ids))
             unit.begin_batch(batch)

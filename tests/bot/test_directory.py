@@ -366,17 +366,11 @@ async def test_an_on_call_source_is_asked_although_slack_wants_silence(
     assert slack.asked == [ONCALL, "pagerduty:P1"]
 
 
-async def test_whoever_is_expected_is_known_in_a_moment(directory: Directory, slack: Slack) -> None:
-    await directory.expect(BOB)
-    assert directory.standing(BOB).answer is YES
-    await directory.expect(BOB)
-    assert slack.asked == [BOB.user]
-
-
 async def test_whoever_is_met_is_waited_for_but_not_for_long(
     directory: Directory, slack: Slack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await directory.meet(BOB)
+    assert directory.standing(BOB).answer is YES
     await directory.meet(BOB)
     assert slack.asked == [BOB.user]
     monkeypatch.setattr("bot.directory.A_MOMENT", 0.05)
@@ -386,8 +380,8 @@ async def test_whoever_is_met_is_waited_for_but_not_for_long(
         await directory.meet(CAROL)
     assert directory.standing(CAROL).answer is UNSURE
     answered.set()
-    await directory.expect(CAROL)
-    assert directory.standing(CAROL).answer is YES
+    await asyncio.gather(*directory._meeting)
+    assert directory.standing(CAROL).answer is YES, "when they try again"
 
 
 async def test_a_mistake_while_somebody_is_asked_about_is_in_the_log(

@@ -213,9 +213,8 @@ def test_what_was_heard_counts_once_and_is_forgotten_later(store: Store, databas
     def first_time(mark: str, by: str) -> bool:
         return store.write_now(lambda unit: unit.first_time(mark, by))
 
-    assert [first_time(mark, str(n)) for n, mark in enumerate(("a", "a", "b", "", ""))] == [
-        *(True, False, True, True, True)
-    ]
+    heard = [first_time(mark, str(n)) for n, mark in enumerate(("a", "a", "b", "", ""))]
+    assert heard == [True, False, True, True, True]
     assert first_time("a", "0"), "it does the same once more, as the answer to its commit was lost"
     clock.advance(timedelta(minutes=59))
     assert not first_time("a", "another")
