@@ -11,7 +11,7 @@ from bench import history
 from bench.figures import PAIRS, QUICK_PAIRS, Figure, Say, quantile
 from bench.process import Process
 from bench.stage import Stage, button, on_stage
-from sandbox.slack.model import Message
+from sandbox.slack.model import Message, View
 
 ROW = "growth"
 REQUESTS = history.REQUESTS
@@ -77,7 +77,7 @@ async def _acts_in_pairs(stage: Stage, file: Path, requests: int, pairs: int, sa
             await process.verified()
             card = await _card(stage, process)
             known = history.id_of(requests // 2)[:12] if database == file else _id(card)
-            sides.append((process, _acts(stage, card, known)))
+            sides.append((process, _acts(stage, card, known, await stage.form())))
         taken: dict[str, tuple[list[float], ...]] = {name: ([], [], []) for name in sides[0][1]}
         for number in range(pairs):
             for side, (process, acts) in enumerate(sides):
@@ -120,7 +120,15 @@ def _id(card: Message) -> str:
     return str(found[1]["value"])[:12] if found else ""
 
 
-def _acts(stage: Stage, card: Message, known: str) -> Acts:
+def _acts(stage: Stage, card: Message, known: str, form: View) -> Acts:
+    async def ask() -> float:
+        reference = stage.town.vendors["digicert"].new_order()
+        began = time.perf_counter()
+        await stage.send(form, reference)
+        taken = time.perf_counter() - began
+        await stage.click("alice", await stage.card(reference), "withdraw")
+        return taken
+
     async def vote() -> float:
         return await stage.click("bob", card, "approve") + await stage.click("bob", card, "take_back")
 
@@ -138,6 +146,8 @@ def _acts(stage: Stage, card: Message, known: str) -> Acts:
         "`mine`": lambda: stage.type("alice", "mine"),
         "`pending`": lambda: stage.type("carol", "pending"),
         "`history`": lambda: stage.type("carol", "history"),
+        "`history` of a provider that was never asked": lambda: stage.type("carol", "history payvalida"),
+        "asking": ask,
         "approve and take back": vote,
         HOME: changed_home,
         HOME_AGAIN: home,

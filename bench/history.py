@@ -41,7 +41,8 @@ from providers.contract import OrderState, Outcome, Result, Standing
 REQUESTS = 1_000_000
 EVENTS = 8
 """Of each request."""
-MESSAGES = 10
+CARDS, REPLIES, WATCHERS = 4, 4, ("U0ALICE", "U0BOB")
+"""What was said to Slack of each request: besides, somebody's App Home was painted anew."""
 ACTIONS = ("check", "cancel", "follow_up", "expire")
 AT_ONCE = 2000
 CACHE_KIB = 256 * 1024
@@ -135,17 +136,29 @@ def _rows() -> Rows:
         RequestRow: [row_of(replay("«id»", history))],
         CardRow: [{"request_id": "«id»", "channel": CHANNEL, "ts": "«ts»"}],
         ActionRow: [row.model_dump(exclude={"id"}) for row in actions],
-        MessageRow: [_message(is_card=turn % 3 == 0).model_dump(exclude={"id"}) for turn in range(MESSAGES)],
+        MessageRow: [row.model_dump(exclude={"id"}) for row in _messages()],
     }
 
 
-def _message(*, is_card: bool) -> MessageRow:
+def _messages() -> Iterator[MessageRow]:
+    """Cards, replies, and the Homes of two people who look at theirs every day."""
+    for _ in range(CARDS):
+        yield _delivered("«id»", "card", CHANNEL, "«id»")
+    for _ in range(REPLIES):
+        yield _delivered("«id»", "reply", CHANNEL, "«id»", '{"text": "<@U0BOB> approved.", "blocks": []}')
+    for user in WATCHERS:
+        yield _delivered(f"home:{user}", "home", user, body="{}")
+
+
+def _delivered(
+    lane: str, kind: str, target: str, request_id: str | None = None, body: str = ""
+) -> MessageRow:
     return MessageRow(
-        lane="«id»",
-        kind="card" if is_card else "reply",
-        request_id="«id»",
-        target=CHANNEL,
-        body="" if is_card else '{"text": "<@U0BOB> approved (1 of 2).", "blocks": []}',
+        lane=lane,
+        kind=kind,
+        target=target,
+        request_id=request_id,
+        body=body,
         due=AT,
         created_at=AT,
         delivered=True,

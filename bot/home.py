@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date
 
+from bot import lately
 from bot.batch.rules import Batch, waiting
 from bot.blocks.home import LISTS_AT_MOST, WAITING_AT_MOST, Overview, home_view
 from bot.blocks.text import Block
+from bot.lately import Lately
 from bot.model import ENDED, Pause, Person, Request, State
 from bot.store import Store, Unit
 from bot.store.chain import Head
@@ -18,7 +20,6 @@ from bot.workflow import Workflow
 LOOKED_THROUGH = 100
 LISTS_READ = 10
 """Open lists that are looked through, of up to 200 orders each."""
-COUNTED_FOR = timedelta(days=30)
 List = tuple[Batch, list[Request]]
 """Several orders at once, with their lines."""
 ENDED_STATES = tuple(state.value for state in ENDED)
@@ -29,12 +30,12 @@ class _Common:
     """What everybody's Home is made of, read once for all who look when something has changed. Nothing of it
     may change in a transaction that adds nothing to the history: requests, lists and pauses do not."""
 
-    as_of: tuple[Head, datetime]
-    """The end of the history, and from when on was counted."""
+    as_of: tuple[Head, date]
+    """The end of the history, and the last day that was counted."""
     pending: list[Request]
     approved: list[Request]
     recent: list[Request]
-    counts: Mapping[State, int]
+    lately: Lately
     open_lists: list[List]
     ended_lists: list[List]
     paused: list[Pause]
@@ -51,16 +52,15 @@ class _Found:
 
 def _found(unit: Unit, person: Person, known: _Common | None) -> _Found:
     """`known`: what was common the last time."""
-    since = (unit.now - COUNTED_FOR).replace(minute=0, second=0, microsecond=0)  # the same for an hour
-    as_of = (unit.head(), since)
+    as_of = (unit.head(), unit.now.date())
     return _Found(
-        common=known if known is not None and known.as_of == as_of else _common(unit, as_of),
+        common=known if known is not None and known.as_of == as_of else _common(unit, as_of, known),
         mine=unit.requests(requester=str(person), limit=10),
         my_lists=_lists(unit, unit.batches(requester=str(person), limit=LISTS_AT_MOST)),
     )
 
 
-def _common(unit: Unit, as_of: tuple[Head, datetime]) -> _Common:
+def _common(unit: Unit, as_of: tuple[Head, date], known: _Common | None) -> _Common:
     def undecided(state: State) -> list[Request]:
         return unit.requests(states=[state.value], limit=LOOKED_THROUGH, oldest_first=True)
 
@@ -69,7 +69,7 @@ def _common(unit: Unit, as_of: tuple[Head, datetime]) -> _Common:
         pending=undecided(State.PENDING),
         approved=undecided(State.APPROVED),
         recent=unit.requests(states=ENDED_STATES, limit=10),
-        counts=unit.counts(since=as_of[1]),
+        lately=lately.count(unit, *as_of, known.lately if known else None),
         open_lists=_lists(unit, unit.batches(is_open=True, oldest_first=True, limit=LISTS_READ)),
         ended_lists=_lists(unit, unit.batches(is_open=False, limit=LISTS_AT_MOST)),
         paused=unit.pauses.all(),
@@ -103,7 +103,7 @@ class Home:
             waiting=asked[: 2 * WAITING_AT_MOST],
             mine=found.mine,
             recent=common.recent,
-            counts=common.counts,
+            counts=common.lately.counts,
             enabled=self._workflow.accounts.facts,
             several=several,
             lately=found.my_lists,

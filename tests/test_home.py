@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 
 import pytest
 
@@ -117,12 +117,12 @@ async def test_a_list_on_hold_and_one_that_has_ended_are_there_as_well(world: Wo
 async def test_what_all_see_is_read_once_until_something_happens(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: list[tuple[Head, datetime]] = []
+    reads: list[tuple[Head, date]] = []
     read_common = home._common
 
-    def counted(unit: Unit, as_of: tuple[Head, datetime]) -> home._Common:
+    def counted(unit: Unit, as_of: tuple[Head, date], known: home._Common | None) -> home._Common:
         reads.append(as_of)
-        return read_common(unit, as_of)
+        return read_common(unit, as_of, known)
 
     monkeypatch.setattr(home, "_common", counted)
     for who in ("bob", "carol"):

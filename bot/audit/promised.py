@@ -221,7 +221,7 @@ def _course(rows: Sequence[EventRow], request_id: str) -> Course:
 def _posted(session: Session, unit: Unit, request_id: str) -> Posted | None:
     """None while something of it is still to be delivered."""
     owed = select(MessageRow).where(
-        col(MessageRow.request_id) == request_id, col(MessageRow.kind).in_(["card", "reply"])
+        col(MessageRow.lane) == request_id, col(MessageRow.kind).in_(["card", "reply"])
     )
     messages = session.exec(owed).all()
     if not all(one.delivered for one in messages):

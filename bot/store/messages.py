@@ -99,8 +99,8 @@ _FIRST_OWED_IN = _first_owed(col(MessageRow.lane).in_(bindparam("lanes", expandi
 _DELIVERED = update(MessageRow).where(_THIS).values(delivered=True, problem="")
 _COVERED = update(MessageRow).where(_IN_LANE, _IS_CARD, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
 _PAINTED = update(MessageRow).where(_IN_LANE, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
-_LAST_CARD = select(func.max(MessageRow.id)).where(_IN_LANE, _IS_CARD)
-_LAST = select(func.max(MessageRow.id)).where(_IN_LANE)
+_LAST = select(func.max(MessageRow.id)).where(_IN_LANE, _UNDELIVERED)
+_LAST_CARD = _LAST.where(_IS_CARD)
 _POSTPONE = (
     update(MessageRow)
     .where(_THIS)

@@ -47,8 +47,8 @@ from bot.store.numbers import Numbers, Told
 from bot.store.pauses import Pauses
 from bot.store.tables import (
     BatchRow,
+    EventRow,
     HeardRow,
-    LineRow,
     PermitRow,
     ReferenceRow,
     RequestRow,
@@ -56,9 +56,6 @@ from bot.store.tables import (
 )
 from bot.store.transaction import Values
 from bot.store.work import DueWork
-
-_ALONE = col(RequestRow.id).not_in(select(LineRow.request_id))
-_WITH_ITS_OWN_CARD = _ALONE | (RequestRow.state == State.NEEDS_PERSON.value)
 
 _THIS: BindParameter[str] = bindparam("request")
 _BODY = select(RequestRow.body)
@@ -80,26 +77,26 @@ _ROW = sqlalchemy_select(*(each for each in RequestRow.__table__.c if each.name 
 _COUNTS = union_all(  # each by itself, because the index has each in the order of time
     *(
         select(literal(state.value), func.count()).where(
-            col(RequestRow.state) == state.value, col(RequestRow.created_at) >= bindparam("since")
+            col(RequestRow.state) == state.value,
+            col(RequestRow.created_at) >= bindparam("since"),
+            col(RequestRow.created_at) < bindparam("before"),
         )
         for state in State
     )
 )
-_UNDECIDED_OF = (
-    select(func.count()).where(
-        col(RequestRow.requester) == bindparam("by"),
-        col(RequestRow.is_open),
-        RequestRow.state != State.NEEDS_PERSON.value,
-        _ALONE,
-    ),
-    select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open)),
+_CHANGED = select(RequestRow.created_at).where(
+    col(RequestRow.id).in_(select(EventRow.request_id).where(col(EventRow.seq) > bindparam("after")))
 )
+_OPEN_OF = select(RequestRow.state, RequestRow.by_itself).where(
+    col(RequestRow.requester) == bindparam("by"), col(RequestRow.is_open)
+)
+_OPEN_LISTS_OF = select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open))
 
 _PERMIT = select(PermitRow.request_id).where(col(PermitRow.epoch) == bindparam("epoch"))
 _ADD_REQUEST, _ADD_REFERENCE, _ADD_VOTE, _ADD_PERMIT = map(
     insert, (RequestRow, ReferenceRow, VoteRow, PermitRow)
 )
-_CHANGING = ("version", "state", "is_open", "order_key", "body")
+_CHANGING = ("version", "state", "is_open", "order_key", "by_itself", "body")
 _STORE = (
     update(RequestRow)
     .where(col(RequestRow.id) == bindparam("was_id"), col(RequestRow.version) == bindparam("was_version"))
@@ -113,6 +110,7 @@ _HEARD = select(HeardRow.by).where(col(HeardRow.mark) == bindparam("mark"))
 _HEAR = insert(HeardRow)
 _FORGET_HEARD = delete(HeardRow).where(col(HeardRow.at) < bindparam("since"))
 
+EVERY_STATE = tuple(state.value for state in State)
 REMEMBERED_FOR = timedelta(hours=1)
 """Much longer than a signature counts, as clocks may differ."""
 NOT_LOOKED_UP = ENDED | {State.NEEDS_PERSON}
@@ -151,8 +149,10 @@ class RequestUnit(History, DueWork, OwedMessages):
 
     def open_requests_of(self, requester: str) -> int:
         """How many requests of one person are not decided yet."""
-        alone, together = (self._ask(query, by=requester).scalar_one() for query in _UNDECIDED_OF)
-        return int(alone + together)
+        # Those by themselves are chosen here, as they would be looked for among all that ever were.
+        mine = self._ask(_OPEN_OF, by=requester)
+        undecided = [state for state, by_itself in mine if by_itself and state != State.NEEDS_PERSON]
+        return len(undecided) + int(self._ask(_OPEN_LISTS_OF, by=requester).scalar_one())
 
     def requests(
         self,
@@ -170,12 +170,18 @@ class RequestUnit(History, DueWork, OwedMessages):
         `with_lines`, or when one needs a person by itself."""
         values = {"requester": requester, "provider": provider, "since": since}
         given = {name: value for name, value in values.items() if value is not None}
+        if not states and requester is None:
+            states = EVERY_STATE
         query = _listing(tuple(states), frozenset(given), oldest_first, with_lines)
         return self._requests(query, **given, limit=limit, skip=skip, reach=skip + limit)
 
-    def counts(self, since: datetime) -> dict[State, int]:
-        """How many requests made since then are in each state."""
-        return {State(state): n for state, n in self._ask(_COUNTS, since=since) if n}
+    def counts(self, since: datetime, before: datetime) -> dict[State, int]:
+        """How many requests made between these times are in each state."""
+        return {State(state): n for state, n in self._ask(_COUNTS, since=since, before=before) if n}
+
+    def made_of_changed(self, after: int) -> list[datetime]:
+        """When the requests were made to which something happened after the event with this number."""
+        return list(self._ask(_CHANGED, after=after).scalars())
 
     def _requests(self, query: Executable, **values: Any) -> list[Request]:
         return [load_request(body) for body in self._ask(query, **values).scalars()]
@@ -231,9 +237,10 @@ class RequestUnit(History, DueWork, OwedMessages):
 
     def references_at(self, providers: Sequence[str]) -> list[str]:
         """The exact references of open requests."""
-        of = select(RequestRow.id).where(col(RequestRow.provider).in_(list(providers)))
-        query = select(ReferenceRow.value).where(col(ReferenceRow.request_id).in_(of))
-        return list(self._ask(query).scalars())
+        mine = col(RequestRow.id) == ReferenceRow.request_id, col(RequestRow.provider).in_(list(providers))
+        # Those few first: it does not help that an index knows all requests of a provider.
+        there_is = select(RequestRow.id).where(*mine).exists()
+        return list(self._ask(select(ReferenceRow.value).where(there_is)).scalars())
 
     def _store_rows(self, before: Sequence[Request], after: Sequence[Request]) -> None:
         changed = []
@@ -346,12 +353,12 @@ def _listing(
     if "provider" in given:
         query = query.where(RequestRow.provider == bindparam("provider"))
     if not with_lines:
-        query = query.where(_WITH_ITS_OWN_CARD)
+        query = query.where(col(RequestRow.by_itself))
     if "since" in given:
         query = query.where(made >= bindparam("since"))
     if "requester" in given:
         query = query.where(RequestRow.requester == bindparam("requester"))
-    if states and "requester" not in given:
+    if states and not given & {"requester", "provider"}:
         query = _BODY.where(col(RequestRow.id).in_(_first_of_each(query, states, order)))
     elif states:
         query = query.where(col(RequestRow.state).in_(states))
@@ -378,5 +385,6 @@ def row_of(request: Request) -> dict[str, Any]:
         "order_key": order_key(request),
         "requester": str(request.requester),
         "created_at": request.created_at,
+        "by_itself": not request.batch or request.state is State.NEEDS_PERSON,
         "body": dump_request(request),
     }

@@ -19,6 +19,14 @@ class Table(SQLModel):
     metadata = MetaData(naming_convention=NAMING)
 
 
+def _of_those(flag: str, name: str, *columns: str, is_set: bool = True) -> Index:
+    """An index of the rows with a flag set, or not set. SQLite takes it where a query says so in the same
+    words, which are numbers there. It does not know how many rows there are, and takes the index of which a
+    query names most columns: so the flag is to be one of them."""
+    words = text(flag if is_set else f"NOT {flag}")
+    return Index(name, *columns, sqlite_where=text(f"{flag} = {is_set:d}"), postgresql_where=words)
+
+
 class EventRow(Table, table=True):
     """One link of the history. Rows are only ever added."""
 
@@ -47,9 +55,13 @@ class RequestRow(Table, table=True):
             sqlite_where=text("is_open"),
             postgresql_where=text("is_open"),
         ),
-        Index("ix_request_state_created_at", "state", "created_at"),
-        Index("ix_request_requester_created_at", "requester", "created_at"),
         Index("ix_request_reference_key_created_at", "reference_key", "created_at"),
+        _of_those("is_open", "ix_request_open_requester", "requester", "is_open"),
+        Index("ix_request_state_created_at", "state", "created_at"),
+        # What people leaf through, each list in its order, however many were asked for in batches.
+        _of_those("by_itself", "ix_request_listed_state", "state", "by_itself", "created_at"),
+        _of_those("by_itself", "ix_request_listed_provider", "provider", "by_itself", "created_at"),
+        _of_those("by_itself", "ix_request_listed_requester", "requester", "by_itself", "created_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -62,6 +74,8 @@ class RequestRow(Table, table=True):
     """The order's identity by the provider's own word, once it was looked up, where references vary."""
     requester: str
     created_at: datetime
+    by_itself: bool
+    """Whether it has a card of its own: not as a line of a batch, unless it needs a person."""
     body: str = Field(sa_column=Column(Text, nullable=False))
 
 
@@ -69,12 +83,16 @@ class BatchRow(Table, table=True):
     """Requests that were asked for together. `body` never changes: what becomes of it is in its lines."""
 
     __tablename__ = "batch"
-    __table_args__ = (Index("ix_batch_is_open_created_at", "is_open", "created_at"),)
+    __table_args__ = (
+        Index("ix_batch_is_open_created_at", "is_open", "created_at"),
+        Index("ix_batch_requester_created_at", "requester", "created_at"),
+        _of_those("is_open", "ix_batch_open_requester", "requester", "is_open"),
+    )
 
     id: str = Field(primary_key=True)
     is_open: bool
     provider: str
-    requester: str = Field(index=True)
+    requester: str
     created_at: datetime
     body: str = Field(sa_column=Column(Text, nullable=False))
 
@@ -188,7 +206,11 @@ class MessageRow(Table, table=True):
     """A Slack message that is owed. Delivered in order within its lane."""
 
     __tablename__ = "message"
-    __table_args__ = (Index("ix_message_due", "delivered", "due"), Index("ix_message_lane", "lane", "id"))
+    __table_args__ = (
+        Index("ix_message_lane", "lane", "id"),
+        # The lane of somebody's App Home goes on for years; of it only what is owed is looked at.
+        _of_those("delivered", "ix_message_owed", "lane", "delivered", "id", is_set=False),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     lane: str

@@ -64,7 +64,7 @@ _PUT_BACK = (
     .values(due=case((_HASTENED, col(ActionRow.due)), else_=_AGAIN), token=None, lease=None)
     .returning(col(ActionRow.due))
 )
-_FREE_ALL = update(ActionRow).where(col(ActionRow.token).is_not(None)).values(token=None, lease=None)
+_FREE = update(ActionRow).where(_UNDONE, col(ActionRow.token).is_not(None)).values(token=None, lease=None)
 _CLAIMABLE = func.coalesce(col(ActionRow.lease), col(ActionRow.due), type_=UTCDateTime())
 _NEXT = select(_CLAIMABLE).where(_UNDONE, _IS_NOT_RUNNING, _HAS_ROOM).order_by(_CLAIMABLE).limit(1)
 
@@ -153,7 +153,7 @@ class DueWork(Transaction):
 
     def free_all_actions(self) -> None:
         """Void every lease. Only for the sole process on a database, at its start."""
-        self._change(_FREE_ALL)
+        self._change(_FREE)
 
     def holders(self) -> frozenset[str]:
         """The workers that hold claims, by the `NAME_LENGTH` characters their tokens begin with."""
@@ -165,8 +165,7 @@ class DueWork(Transaction):
         """Void the leases of a worker that is gone."""
         if len(name) != NAME_LENGTH:
             raise ValueError("what is no worker's name may be the beginning of every token")
-        held = col(ActionRow.token).startswith(name, autoescape=True)
-        self._change(update(ActionRow).where(held).values(token=None, lease=None))
+        self._change(_FREE.where(col(ActionRow.token).startswith(name, autoescape=True)))
         self._is_due(timedelta(0))
 
     def until_due(self, full: Sequence[str] = (), running: Sequence[int] = ()) -> timedelta | None:

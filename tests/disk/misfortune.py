@@ -11,7 +11,7 @@ from tests.bot.stores import new_database
 from tests.disk.trace import Call, run_traced
 from tests.disk.unlucky import STEPS
 
-AT = 300
+AT = 1000
 """More calls than one life makes."""
 SAID = "The database could not be used: "
 
@@ -37,7 +37,7 @@ NEVER = AT + 10_000
 
 def calls_of(call: str) -> range:
     """The numbers of the calls that one life makes, and a few more."""
-    return range(1, 180 if call == "pwrite64" else 32)
+    return range(1, 260 if call == "pwrite64" else 32)
 
 
 @dataclass(frozen=True, slots=True)
