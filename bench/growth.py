@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import cycle
 from pathlib import Path
 
 from bench import history
@@ -22,6 +23,8 @@ FEW = 1_000
 """Requests with which every list that people look at is full."""
 HOME, HOME_AGAIN = "App Home after a change", "App Home again"
 """The first has to be read anew, the second is as it was for whoever looked before."""
+PAST_PEOPLE = history.PEOPLE[2:]
+"""Each of them has asked for as much as everybody else."""
 EACH = 12
 """Times that each thing is done in each half of a pair; the middle one counts."""
 
@@ -60,9 +63,10 @@ async def _starts(stage: Stage, file: Path, pairs: int, say: Say) -> list[Figure
     ]
 
 
-def _bot(stage: Stage, file: Path) -> Process:
+def _bot(stage: Stage, file: Path, *command: str) -> Process:
     environment = stage.environment(f"sqlite:///{file}", APPROVALS_REQUIRED="3")
-    return Process("bot", environment, stage.folder, "run", "--transport", "http", patience=LONG_START)
+    command = command or ("bot", "run", "--transport", "http")
+    return Process(command[0], environment, stage.folder, *command[1:], patience=LONG_START)
 
 
 async def _acts_in_pairs(stage: Stage, file: Path, requests: int, pairs: int, say: Say) -> list[Figure]:
@@ -71,7 +75,7 @@ async def _acts_in_pairs(stage: Stage, file: Path, requests: int, pairs: int, sa
         few = stage.folder / "few.db"
         history.build(f"sqlite:///{few}", FEW)
         for database in (file, stage.folder / "empty.db", few):
-            process = _bot(stage, database)
+            process = _bot(stage, database, "bench.unpaced")  # asking posts more than Slack bears
             await process.start()
             held.push_async_callback(process.stop)
             await process.verified()
@@ -121,12 +125,14 @@ def _id(card: Message) -> str:
 
 
 def _acts(stage: Stage, card: Message, known: str, form: View) -> Acts:
+    people = cycle(stage.people(PAST_PEOPLE))  # nobody may have more than twenty open requests
+
     async def ask() -> float:
-        reference = stage.town.vendors["digicert"].new_order()
+        reference, who = stage.town.vendors["digicert"].new_order(), next(people).id
         began = time.perf_counter()
-        await stage.send(form, reference)
+        await stage.send(form, reference, who)
         taken = time.perf_counter() - began
-        await stage.click("alice", await stage.card(reference), "withdraw")
+        await stage.card(reference)
         return taken
 
     async def vote() -> float:

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,11 @@ class Stage:
     def newcomers(self, number: int) -> list[Member]:
         """So many more people who may ask: nobody may have more than twenty open requests."""
         known = len(self.workspace.members)
-        names = [f"newcomer{known + each}" for each in range(number)]
-        members = [Member(f"U0{name.upper()}", name, name.title(), TEAM) for name in names]
+        return self.people([f"U0NEWCOMER{known + each}" for each in range(number)])
+
+    def people(self, ids: Iterable[str]) -> list[Member]:
+        """These are in the workspace from now on, by their Slack user IDs."""
+        members = [Member(one, one.lower(), one.title(), TEAM) for one in ids]
         self.workspace.members |= {member.id: member for member in members}
         return members
 
