@@ -35,6 +35,7 @@ class _Common:
     pending: list[Request]
     approved: list[Request]
     recent: list[Request]
+    open_now: int
     lately: Lately
     open_lists: list[List]
     ended_lists: list[List]
@@ -69,6 +70,7 @@ def _common(unit: Unit, as_of: tuple[Head, date], known: _Common | None) -> _Com
         pending=undecided(State.PENDING),
         approved=undecided(State.APPROVED),
         recent=unit.requests(states=ENDED_STATES, limit=10),
+        open_now=unit.open_now(),
         lately=lately.count(unit, *as_of, known.lately if known else None),
         open_lists=_lists(unit, unit.batches(is_open=True, oldest_first=True, limit=LISTS_READ)),
         ended_lists=_lists(unit, unit.batches(is_open=False, limit=LISTS_AT_MOST)),
@@ -103,6 +105,7 @@ class Home:
             waiting=asked[: 2 * WAITING_AT_MOST],
             mine=found.mine,
             recent=common.recent,
+            open_now=common.open_now,
             counts=common.lately.counts,
             enabled=self._workflow.accounts.facts,
             several=several,

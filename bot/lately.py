@@ -24,8 +24,8 @@ A_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    seq: int
-    """The number of the last event when it was counted."""
+    head: Head
+    """The end of the history when it was counted."""
     days: Mapping[date, Mapping[State, int]]
     """Of the requests made on each day, how many are in each state now."""
 
@@ -38,16 +38,16 @@ class Lately:
 
 
 def count(unit: Unit, head: Head, today: date, known: Lately | None) -> Lately:
-    """`head`: the end of the history. `known`: what was counted the last time, in the same database."""
+    """`head`: the end of the history. `known`: what was counted the last time."""
     kept = {} if known is None else _still_so(unit, head, known)
-    days = (today - A_DAY * ago for ago in range(DAYS))
-    return Lately(head.seq, {day: kept[day] if day in kept else _counted(unit, day) for day in days})
+    days = (today - A_DAY * ago for ago in range(-1, DAYS))  # the clock may have been set back
+    return Lately(head, {day: kept[day] if day in kept else _counted(unit, day) for day in days})
 
 
 def _still_so(unit: Unit, head: Head, known: Lately) -> Mapping[date, Mapping[State, int]]:
-    if not 0 <= head.seq - known.seq <= FOLLOWED_AT_MOST:
+    if head.seq - known.head.seq > FOLLOWED_AT_MOST or not unit.known([known.head]):
         return {}
-    changed = {made.date() for made in unit.made_of_changed(known.seq)}
+    changed = {made.date() for made in unit.made_of_changed(known.head.seq)}
     return {day: counts for day, counts in known.days.items() if day not in changed}
 
 

@@ -98,7 +98,7 @@ def test_a_past_is_spelled_as_the_bot_would_spell_it(past: str) -> None:
         for number in SOME:
             row = session.get_one(RequestRow, history.id_of(number))
             request = load_request(row.body)
-            assert row.model_dump() == row_of(request)
+            assert row.model_dump(exclude={"by_itself"}) == row_of(request)
             assert request.reference_key == reference_key("digicert", request.account, request.reference)
             assert {approval.digest for approval in request.approvals} == {digest(request)}
             mine = select(EventRow.body).where(EventRow.request_id == request.id)

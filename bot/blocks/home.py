@@ -30,7 +30,10 @@ class Overview:
     """What they may decide on and have not, the oldest first; more than are shown, if there are more."""
     mine: Sequence[Request]
     recent: Sequence[Request]
+    open_now: int
+    """All requests that have not ended."""
     counts: Mapping[State, int]
+    """Those of the last thirty days."""
     enabled: Sequence[Facts]
     several: Sequence[tuple[Batch, Sequence[Request]]] = ()
     """Several orders at once that they may decide on and have not, with their lines."""
@@ -59,7 +62,7 @@ def home_view(overview: Overview, facts: Mapping[str, Facts]) -> Block:
             *_listed("Your requests", "mine", overview.mine, facts, _lists(overview.lately, facts)),
             *_listed("Ended lately", "recent", overview.recent, facts, _lists(overview.ended, facts)),
             {"type": "divider", "block_id": "rule"},
-            context(_counts(overview.counts), "counts"),
+            context(_counts(overview), "counts"),
             context(_providers(overview.enabled), "providers"),
         ],
     }
@@ -140,10 +143,10 @@ def _heading(text: str, name: str) -> Block:
     return {"type": "header", "block_id": f"{name}-heading", "text": plain_text(text)}
 
 
-def _counts(counts: Mapping[State, int]) -> str:
-    told = [f"{counts[state]} {word(state)}" for state in State if state in ENDED and counts.get(state)]
-    open_now = sum(count for state, count in counts.items() if state not in ENDED)
-    return f"{open_now} open. Ended within the last 30 days: {', '.join(told) or 'none'}."
+def _counts(overview: Overview) -> str:
+    ended = (state for state in State if state in ENDED and overview.counts.get(state))
+    told = [f"{overview.counts[state]} {word(state)}" for state in ended]
+    return f"{overview.open_now} open. Ended within the last 30 days: {', '.join(told) or 'none'}."
 
 
 def _providers(enabled: Sequence[Facts]) -> str:

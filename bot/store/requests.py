@@ -70,7 +70,8 @@ _FOR = (
     .where(col(RequestRow.created_at) >= bindparam("since"))
     .order_by(col(RequestRow.created_at).desc(), col(RequestRow.id))
 )
-_ROW = sqlalchemy_select(*(each for each in RequestRow.__table__.c if each.name != "body")).where(  # type: ignore[attr-defined]
+_UNPROVED = ("body", "by_itself")
+_ROW = sqlalchemy_select(*(each for each in RequestRow.__table__.c if each.name not in _UNPROVED)).where(  # type: ignore[attr-defined]
     col(RequestRow.id) == _THIS
 )
 
@@ -87,16 +88,20 @@ _COUNTS = union_all(  # each by itself, because the index has each in the order 
 _CHANGED = select(RequestRow.created_at).where(
     col(RequestRow.id).in_(select(EventRow.request_id).where(col(EventRow.seq) > bindparam("after")))
 )
-_OPEN_OF = select(RequestRow.state, RequestRow.by_itself).where(
-    col(RequestRow.requester) == bindparam("by"), col(RequestRow.is_open)
+_OPEN_OF = (
+    select(RequestRow.state, RequestRow.by_itself, func.count())
+    .where(col(RequestRow.requester) == bindparam("by"), col(RequestRow.is_open))
+    .group_by(col(RequestRow.state), col(RequestRow.by_itself))
 )
 _OPEN_LISTS_OF = select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open))
+
+_OPEN = select(func.count()).where(col(RequestRow.is_open))
 
 _PERMIT = select(PermitRow.request_id).where(col(PermitRow.epoch) == bindparam("epoch"))
 _ADD_REQUEST, _ADD_REFERENCE, _ADD_VOTE, _ADD_PERMIT = map(
     insert, (RequestRow, ReferenceRow, VoteRow, PermitRow)
 )
-_CHANGING = ("version", "state", "is_open", "order_key", "by_itself", "body")
+_CHANGING = ("version", "state", "is_open", "order_key", "body")
 _STORE = (
     update(RequestRow)
     .where(col(RequestRow.id) == bindparam("was_id"), col(RequestRow.version) == bindparam("was_version"))
@@ -151,8 +156,8 @@ class RequestUnit(History, DueWork, OwedMessages):
         """How many requests of one person are not decided yet."""
         # Those by themselves are chosen here, as they would be looked for among all that ever were.
         mine = self._ask(_OPEN_OF, by=requester)
-        undecided = [state for state, by_itself in mine if by_itself and state != State.NEEDS_PERSON]
-        return len(undecided) + int(self._ask(_OPEN_LISTS_OF, by=requester).scalar_one())
+        undecided = [n for state, by_itself, n in mine if by_itself and state != State.NEEDS_PERSON]
+        return int(sum(undecided) + self._ask(_OPEN_LISTS_OF, by=requester).scalar_one())
 
     def requests(
         self,
@@ -174,6 +179,10 @@ class RequestUnit(History, DueWork, OwedMessages):
             states = EVERY_STATE
         query = _listing(tuple(states), frozenset(given), oldest_first, with_lines)
         return self._requests(query, **given, limit=limit, skip=skip, reach=skip + limit)
+
+    def open_now(self) -> int:
+        """How many requests have not ended."""
+        return int(self._ask(_OPEN).scalar_one())
 
     def counts(self, since: datetime, before: datetime) -> dict[State, int]:
         """How many requests made between these times are in each state."""
@@ -385,6 +394,5 @@ def row_of(request: Request) -> dict[str, Any]:
         "order_key": order_key(request),
         "requester": str(request.requester),
         "created_at": request.created_at,
-        "by_itself": not request.batch or request.state is State.NEEDS_PERSON,
         "body": dump_request(request),
     }

@@ -2,8 +2,10 @@
 
 # No `from __future__ import annotations` here: SQLModel reads the annotations when it maps a class.
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy import Boolean, Column, Computed, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy.ext.compiler import compiles
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -25,6 +27,24 @@ def _of_those(flag: str, name: str, *columns: str, is_set: bool = True) -> Index
     query names most columns: so the flag is to be one of them."""
     words = text(flag if is_set else f"NOT {flag}")
     return Index(name, *columns, sqlite_where=text(f"{flag} = {is_set:d}"), postgresql_where=words)
+
+
+class Derived(Computed):
+    """What the database itself keeps up, whichever version of the bot writes. Postgres stores it; SQLite
+    could not add a stored one to a table that is there."""
+
+
+@compiles(Derived, "sqlite")
+def _virtual(derived: Derived, _compiler: Any, **_: Any) -> str:
+    return f"GENERATED ALWAYS AS ({derived.sqltext}) VIRTUAL"
+
+
+NO_BATCH, SOME_BATCH = '"batch":""', '"batch":"'
+BY_ITSELF = (
+    f"state = 'needs_person' OR "
+    f"replace(replace(body, '{NO_BATCH}', ''), '{SOME_BATCH}', '') = replace(body, '{NO_BATCH}', '')"
+)
+"""In JSON no text has these quotation marks as they are, so only the name of a field can read like this."""
 
 
 class EventRow(Table, table=True):
@@ -74,9 +94,9 @@ class RequestRow(Table, table=True):
     """The order's identity by the provider's own word, once it was looked up, where references vary."""
     requester: str
     created_at: datetime
-    by_itself: bool
-    """Whether it has a card of its own: not as a line of a batch, unless it needs a person."""
     body: str = Field(sa_column=Column(Text, nullable=False))
+    by_itself: bool = Field(default=None, sa_column=Column(Boolean, Derived(BY_ITSELF, persisted=True)))
+    """Whether it is listed by itself: not as a line of a batch, unless it needs a person."""
 
 
 class BatchRow(Table, table=True):
@@ -86,6 +106,7 @@ class BatchRow(Table, table=True):
     __table_args__ = (
         Index("ix_batch_is_open_created_at", "is_open", "created_at"),
         Index("ix_batch_requester_created_at", "requester", "created_at"),
+        Index("ix_batch_provider_is_open_created_at", "provider", "is_open", "created_at"),
         _of_those("is_open", "ix_batch_open_requester", "requester", "is_open"),
     )
 

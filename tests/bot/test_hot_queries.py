@@ -106,7 +106,8 @@ def plan_of(store: Store, work: Callable[[Unit], object], changes: bool = False)
 
 
 def whole_tables(plan: str) -> list[str]:
-    """What of it reads a whole table or a whole index, but for the one that has what is owed only."""
+    """What of it reads a whole table, or a whole index without looking up its rows; the one that has what
+    is owed only may be."""
     by_index = r"(?! USING (?:COVERING INDEX ix_message_owed|INDEX))"
     return re.findall(rf"SCAN (?:request|batch|event|action|message|card)\b{by_index}|Seq Scan.*", plan)
 

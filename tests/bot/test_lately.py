@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from random import Random
 
@@ -13,6 +14,7 @@ from bot import lately
 from bot.lately import A_DAY, DAYS, Lately
 from bot.model import Denied, Event, Expired, State
 from bot.store import Store, Unit
+from bot.store.chain import Head
 from tests.bot.builders import BOB, NOW
 from tests.bot.stores import Clock, opened
 from tests.bot.test_store import begin, present, save
@@ -83,7 +85,21 @@ def test_only_days_whose_requests_changed_are_counted_anew(
     assert [since.date() for since in anew] == [NOW.date()]
     clock.advance(A_DAY)
     counted(store, known)
-    assert [since.date() for since in anew[1:]] == [clock.now.date()], "a new day has begun"
+    assert [since.date() for since in anew[1:]] == [(clock.now + A_DAY).date()], "a new day has begun"
+
+
+def test_what_was_asked_for_before_the_clock_was_set_back_counts(store: Store, clock: Clock) -> None:
+    begin(store)
+    clock.now -= timedelta(hours=4)
+    assert clock.now.date() < NOW.date()
+    assert counted(store).counts == {State.CHECKING: 1}
+
+
+def test_what_was_counted_in_another_history_does_not_count(store: Store) -> None:
+    begin(store)
+    of_another = replace(counted(store), head=Head(1, "f" * 64))
+    save(store, present(store), Expired())
+    assert counted(store, of_another).counts == {State.EXPIRED: 1}
 
 
 def test_after_a_long_while_all_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,10 @@ WORK: dict[str, Work] = {
     "lists of somebody": lambda unit: unit.batches(requester=str(ALICE), limit=SHOWN),
     "lists that are open": lambda unit: unit.batches(is_open=True, oldest_first=True, limit=SHOWN),
     "lists that have ended": lambda unit: unit.batches(is_open=False, limit=SHOWN),
+    "lists that have ended of a provider that was never asked": lambda unit: unit.batches(
+        is_open=False, provider="payvalida", limit=SHOWN
+    ),
+    "how many are open": lambda unit: unit.open_now(),
     "numbers of a day": lambda unit: unit.counts(unit.now - timedelta(hours=1), unit.now),
     "what changed": lambda unit: unit.made_of_changed(unit.head().seq - 1),
     "the metrics": lambda unit: unit.numbers(),

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -22,15 +23,19 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
+from bot.batch.rules import Batch, BatchRequested
 from bot.errors import StorageError
-from bot.store import schema
+from bot.model import Closed, Denied, Finding, PersonCalled
+from bot.store import Store, Unit, schema
 from bot.store.chain import Head
 from bot.store.database import is_sqlite
 from bot.store.postgres import LOCKS, MIGRATING
 from bot.store.sqlite import path_of
 from bot.store.tables import Table
 from tests import postgres
+from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, TEAM
 from tests.bot.stores import Clock, opened, sql, url_of
+from tests.bot.test_store import begin, present, requested, save
 from tests.past_the_bot import change, connected, rows
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +92,11 @@ def described(url: str) -> list[tuple[object, ...]]:
         return [row for query in queries for row in client.rows(query)]
 
 
+def in_one_line(found: tuple[object, ...]) -> str:
+    """A column that was added later stands in the line of the one before."""
+    return " ".join(" ".join(str(each) for each in found).split())
+
+
 def revision(url: str) -> str:
     ((found,),) = rows(url, "SELECT version_num FROM alembic_version")
     return str(found)
@@ -125,8 +135,8 @@ def test_the_indices_and_constraints_are_those_of_the_code_too(
         engine = create_engine(made)
         Table.metadata.create_all(engine)
         engine.dispose()
-        wanted = {" ".join(str(found).split()) for found in described(made)}
-    migrated = {" ".join(str(found).split()) for found in described(upgraded) if "alembic" not in str(found)}
+        wanted = {in_one_line(found) for found in described(made)}
+    migrated = {in_one_line(found) for found in described(upgraded) if "alembic" not in str(found)}
     assert migrated == wanted
     assert any("is_open" in each and "uq_request_open_order" in each for each in wanted)
 
@@ -151,6 +161,52 @@ def test_every_schema_so_far_becomes_the_newest_and_keeps_its_history(url: str, 
     assert schema.problem(url) is None
     assert rows(url, "SELECT seq, at, kind, body, previous, hash FROM event") == before
     assert events(url) == 1
+
+
+LINES = ("line", "left to people", "closed")
+
+
+def asked_for_at_0005(unit: Unit) -> None:
+    asked = requested("", '"batch":"in words","batch":""')
+    batch = BatchRequested(
+        TEAM, CHANNEL, "digicert", "acct", ALICE, "twice", 2, ("S0",), asked.expires_at, LINES
+    )
+    unit.begin_batch(Batch("list", unit.now, batch))
+    alone = unit.begin("alone", replace(asked, reference_key="alone"), "1")
+    line, left, closed = (
+        unit.begin(one, replace(asked, reference_key=one, batch="list"), "1") for one in LINES
+    )
+    unit.save(alone, [Denied(BOB, "no")])
+    unit.save(line, [Denied(BOB, "no")])
+    unit.save(left, [PersonCalled("nobody knows")])
+    unit.save(closed, [PersonCalled("nobody knows"), Closed(CAROL, Finding.CANCELLED, "", "approver")])
+
+
+def test_requests_of_before_are_listed_as_they_were_and_proved(url: str) -> None:
+    """Until 0005 it was looked up for each whether it is a line."""
+    if is_sqlite(url):
+        path_of(url).parent.mkdir()
+    command.upgrade(schema._config(url), "0005")
+    columns = "SELECT id, version, state, is_open, provider, reference_key, created_at, body FROM request"
+    with opened(url, Clock()) as store:
+        store.write_now(asked_for_at_0005)
+        before = rows(url, f"{columns} ORDER BY id")
+    schema.upgrade(url)
+    assert rows(url, f"{columns} ORDER BY id") == before
+    with opened(url, Clock()) as store:
+        assert listed(store) == {"alone", "left to people"}
+        for one in ("alone", *LINES):
+            request = present(store, one)
+            store.read_now(lambda unit, request=request: unit.prove(request))  # type: ignore[misc]
+        closed = Closed(CAROL, Finding.CANCELLED, "", "approver")
+        save(store, present(store, "left to people"), closed)
+        assert listed(store) == {"alone"}
+        begin(store, "another", "another")
+        assert listed(store) == {"alone", "another"}
+
+
+def listed(store: Store) -> set[str]:
+    return {one.id for one in store.read_now(lambda unit: unit.requests(requester=str(ALICE)))}
 
 
 UPGRADE = "import sys; from bot.store import schema; sys.stdin.read(1); schema.upgrade(sys.argv[1])"

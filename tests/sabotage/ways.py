@@ -498,7 +498,7 @@ WAYS = (
         "days-not-counted-anew",
         "the numbers on the App Home stay as they were counted first",
         "bot/lately.py",
-        "unit.made_of_changed(known.seq)",
+        "unit.made_of_changed(known.head.seq)",
         "unit.made_of_changed(head.seq)",
         "tests/bot/test_lately.py",
     ),
