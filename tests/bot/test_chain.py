@@ -27,6 +27,7 @@ from bot.model import (
 )
 from bot.store import Store, history
 from bot.store.chain import GENESIS, Head, link
+from bot.store.tables import Table
 from providers.contract import Outcome, Result
 from tests import postgres
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order
@@ -82,6 +83,11 @@ def _of(step: Event, request: Request) -> Event:
 KEPT = ("event", "request")
 
 
+def columns(table: str) -> str:
+    """Those that can be written."""
+    return ", ".join(each.name for each in Table.metadata.tables[table].c if not each.computed)
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """With a history in it, and a copy of that beside it."""
@@ -110,7 +116,8 @@ def client(database: str) -> Iterator[Client]:
     with connected(database) as client:
         for table in KEPT:
             client.change(f"DELETE FROM {table}")  # noqa: S608
-            client.change(f"INSERT INTO {table} SELECT * FROM kept_{table}")  # noqa: S608
+            written = columns(table)
+            client.change(f"INSERT INTO {table} ({written}) SELECT {written} FROM kept_{table}")  # noqa: S608
         yield client
 
 
@@ -460,7 +467,8 @@ def test_a_request_that_was_changed_directly_is_not_what_its_history_says(
 def test_a_request_without_any_history_is_not_proved(store: Store, client: Client) -> None:
     client.change("CREATE TEMP TABLE forged AS SELECT * FROM request WHERE id = 'r1'")
     client.change("""UPDATE forged SET id = 'r9', body = replace(body, '"id":"r1"', '"id":"r9"')""")
-    client.change("INSERT INTO request SELECT * FROM forged")
+    written = columns("request")
+    client.change(f"INSERT INTO request ({written}) SELECT {written} FROM forged")  # noqa: S608
     is_not_proved(store, "r9")
 
 
