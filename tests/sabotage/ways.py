@@ -522,8 +522,8 @@ WAYS = (
         "open-among-all-asked",
         "what somebody has open is looked for among all that they ever asked for",
         "bot/store/requests.py",
-        'col(RequestRow.requester) == bindparam("by"), col(RequestRow.is_open)\n',
-        'col(RequestRow.requester) == bindparam("by"), col(RequestRow.by_itself)\n',
+        'col(RequestRow.requester) == bindparam("by"), col(RequestRow.is_open))\n    .group_by',
+        'col(RequestRow.requester) == bindparam("by"), col(RequestRow.by_itself))\n    .group_by',
         "tests/bot/test_long_past.py",
     ),
 )
