@@ -16,27 +16,29 @@ from bot.errors import ChainBroken
 from bot.model import Event
 from bot.store import chain
 from bot.store.codec import dump_event, load_event
+from bot.store.prepared import Prepared
 from bot.store.raw import COLUMNS, Raw
 from bot.store.tables import EventRow
 from bot.store.transaction import Transaction
 
 _THIS: BindParameter[str] = bindparam("request")
 _HASH = Raw(EventRow.hash)
-_HISTORY = (
+_HISTORY = Prepared(
     select(EventRow.body, EventRow.at).where(col(EventRow.request_id) == _THIS).order_by(col(EventRow.seq))
 )
-_HEAD = select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).limit(1)
-_HASH_AT = select(_HASH).where(col(EventRow.seq) == bindparam("at_seq"))
+_HEAD = Prepared(select(EventRow.seq, EventRow.hash).order_by(col(EventRow.seq).desc()).limit(1))
+_HASH_AT = Prepared(select(_HASH).where(col(EventRow.seq) == bindparam("at_seq")))
 _BEGINS = select(func.min(EventRow.seq)).where(col(EventRow.request_id) == _THIS)
-_HEAD_BEFORE = (
+_HEAD_BEFORE = Prepared(
     select(EventRow.seq, _HASH)
     .where(col(EventRow.seq) < _BEGINS.scalar_subquery())
     .order_by(col(EventRow.seq).desc())
     .limit(1)
 )
-_LINKS = sqlalchemy_select(*COLUMNS).order_by(col(EventRow.seq)).limit(bindparam("most"))
-_LINKS_FROM = _LINKS.where(col(EventRow.seq) >= bindparam("since"))
-_ADD_LINKS = insert(EventRow)
+_ALONG = sqlalchemy_select(*COLUMNS).order_by(col(EventRow.seq)).limit(bindparam("most"))
+_LINKS = Prepared(_ALONG)
+_LINKS_FROM = Prepared(_ALONG.where(col(EventRow.seq) >= bindparam("since")))
+_ADD_LINKS = Prepared(insert(EventRow))
 PAGE = 1000
 """Links that are read at once."""
 

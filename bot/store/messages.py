@@ -12,8 +12,9 @@ from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import col, select
 
 from bot.model import Person
+from bot.store.prepared import Prepared, Upsert
 from bot.store.tables import CardRow, HomeRow, MessageRow
-from bot.store.transaction import Transaction, Upsert
+from bot.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +93,28 @@ def _first_owed(*where: ColumnElement[bool]) -> Executable:
     )
 
 
-_OWE = insert(MessageRow)
+_OWE = Prepared(insert(MessageRow))
 _WHAT = ("lane", "kind", "request_id", "target", "body")
-_FIRST_OWED = _first_owed()
+_FIRST_OWED = Prepared(_first_owed())
+_FIRST_OWED_IN_ONE = Prepared(_first_owed(col(MessageRow.lane) == bindparam("where")))
 _FIRST_OWED_IN = _first_owed(col(MessageRow.lane).in_(bindparam("lanes", expanding=True)))
-_DELIVERED = update(MessageRow).where(_THIS).values(delivered=True, problem="")
-_COVERED = update(MessageRow).where(_IN_LANE, _IS_CARD, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
-_PAINTED = update(MessageRow).where(_IN_LANE, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
-_LAST = select(func.max(MessageRow.id)).where(_IN_LANE, _UNDELIVERED)
-_LAST_CARD = _LAST.where(_IS_CARD)
-_POSTPONE = (
+_DELIVERED = Prepared(update(MessageRow).where(_THIS).values(delivered=True, problem=""))
+_COVERED = Prepared(
+    update(MessageRow).where(_IN_LANE, _IS_CARD, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
+)
+_PAINTED = Prepared(update(MessageRow).where(_IN_LANE, _UNDELIVERED, _UP_TO_THIS).values(delivered=True))
+_LAST_OF = select(func.max(MessageRow.id)).where(_IN_LANE, _UNDELIVERED)
+_LAST = Prepared(_LAST_OF)
+_LAST_CARD = Prepared(_LAST_OF.where(_IS_CARD))
+_POSTPONE = Prepared(
     update(MessageRow)
     .where(_THIS)
     .values(due=bindparam("again"), tries=MessageRow.tries + 1, problem=bindparam("why"))
 )
-_CARD = select(CardRow.channel, CardRow.ts).where(col(CardRow.request_id) == bindparam("request"))
-_SET_CARD = Upsert(CardRow, key=("request_id",), changes=("channel", "ts"))
-_OPEN_HOME = Upsert(HomeRow, key=("person",), changes=("opened_at",))
-_WATCHERS = (
+_CARD = Prepared(select(CardRow.channel, CardRow.ts).where(col(CardRow.request_id) == bindparam("request")))
+_SET_CARD = Prepared(Upsert(CardRow, key=("request_id",), changes=("channel", "ts")))
+_OPEN_HOME = Prepared(Upsert(HomeRow, key=("person",), changes=("opened_at",)))
+_WATCHERS = Prepared(
     select(HomeRow.person)
     .where(col(HomeRow.opened_at) >= bindparam("since"))
     .order_by(col(HomeRow.opened_at).desc())
@@ -138,9 +143,11 @@ class OwedMessages(Transaction):
 
     def owed_in(self, lanes: Collection[str]) -> list[OwedMessage]:
         """The same of these lanes only."""
+        if len(lanes) == 1:
+            return self._owed(_FIRST_OWED_IN_ONE, where=next(iter(lanes)))
         return self._owed(_FIRST_OWED_IN, lanes=list(lanes))
 
-    def _owed(self, query: Executable, **values: Any) -> list[OwedMessage]:
+    def _owed(self, query: Prepared | Executable, **values: Any) -> list[OwedMessage]:
         return [OwedMessage(*row) for row in self._ask(query, **values)]
 
     def delivered(self, message_id: int) -> None:
@@ -164,7 +171,7 @@ class OwedMessages(Transaction):
         return self._ask(_LAST, where=lane).scalar() or 0
 
     def home_opened(self, person: str) -> None:
-        self._upsert(_OPEN_HOME, {"person": person, "opened_at": self.now})
+        self._change(_OPEN_HOME, person=person, opened_at=self.now)
 
     def home_watchers(self, since: datetime, limit: int) -> list[Person]:
         """Who opened their App Home since then, the latest first."""
@@ -176,4 +183,4 @@ class OwedMessages(Transaction):
         return None if row is None else Place(*row)
 
     def set_card(self, request_id: str, channel: str, ts: str) -> None:
-        self._upsert(_SET_CARD, {"request_id": request_id, "channel": channel, "ts": ts})
+        self._change(_SET_CARD, request_id=request_id, channel=channel, ts=ts)

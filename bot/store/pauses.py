@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, update
 from sqlmodel import col, select
 
 from bot.model import Pause
+from bot.store.prepared import Prepared, Upsert
 from bot.store.tables import PauseRow
-from bot.store.transaction import Transaction, Upsert
+from bot.store.transaction import Transaction
 
 _PAUSE = (PauseRow.provider, PauseRow.by, PauseRow.reason, PauseRow.since)
-_PAUSED = select(*map(col, _PAUSE)).where(col(PauseRow.since).is_not(None)).order_by(col(PauseRow.provider))
-_STOPPING = _PAUSED.where(col(PauseRow.provider).in_(bindparam("names", expanding=True)))
-_UNKNOWNS = select(PauseRow.unknowns).where(col(PauseRow.provider) == bindparam("name"))
-_KNOWN = (
+_ALL = select(*map(col, _PAUSE)).where(col(PauseRow.since).is_not(None)).order_by(col(PauseRow.provider))
+_PAUSED = Prepared(_ALL)
+_STOPPING = Prepared(_ALL.where(col(PauseRow.provider).in_([bindparam("name"), bindparam("other")])))
+_UNKNOWNS = Prepared(select(PauseRow.unknowns).where(col(PauseRow.provider) == bindparam("name")))
+_KNOWN = Prepared(
     update(PauseRow)
     .where(col(PauseRow.provider) == bindparam("name"), col(PauseRow.unknowns) > 0)
     .values(unknowns=0)
 )
 _NOTHING = {"since": None, "by": "", "reason": "", "unknowns": 0}
 _PAUSE_IT, _END_IT, _COUNT = (
-    Upsert(PauseRow, key=("provider",), changes=changes)
+    Prepared(Upsert(PauseRow, key=("provider",), changes=changes))
     for changes in (("since", "by", "reason"), tuple(_NOTHING), ("unknowns",))
 )
 
@@ -37,11 +38,11 @@ class Pauses(Transaction):
 
     def of(self, provider: str) -> Pause | None:
         """The pause of exactly this; an empty name stands for everything."""
-        return self._first([provider])
+        return self._first(provider, provider)
 
     def stopping(self, provider: str) -> Pause | None:
         """Why nothing may be sent to this provider: its own pause, or that of everything."""
-        return self._first(["", provider])
+        return self._first("", provider)
 
     def begin(self, provider: str, by: str, reason: str) -> Pause:
         self._set(_PAUSE_IT, provider, since=self.now, by=by, reason=reason)
@@ -60,9 +61,9 @@ class Pauses(Transaction):
     def count_known(self, provider: str) -> None:
         self._change(_KNOWN, name=provider)
 
-    def _first(self, names: Sequence[str]) -> Pause | None:
-        row = self._ask(_STOPPING, names=names).first()
+    def _first(self, name: str, other: str) -> Pause | None:
+        row = self._ask(_STOPPING, name=name, other=other).first()
         return None if row is None else Pause(*row)
 
-    def _set(self, statement: Upsert, provider: str, **values: Any) -> None:
-        self._upsert(statement, {"provider": provider} | _NOTHING | values)
+    def _set(self, statement: Prepared, provider: str, **values: Any) -> None:
+        self._change_all(statement, [{"provider": provider} | _NOTHING | values])

@@ -45,6 +45,7 @@ from bot.store.history import History
 from bot.store.messages import OwedMessages
 from bot.store.numbers import Numbers, Told
 from bot.store.pauses import Pauses
+from bot.store.prepared import Prepared, Values
 from bot.store.tables import (
     BatchRow,
     EventRow,
@@ -54,66 +55,73 @@ from bot.store.tables import (
     RequestRow,
     VoteRow,
 )
-from bot.store.transaction import Values
 from bot.store.work import DueWork
 
 _THIS: BindParameter[str] = bindparam("request")
 _BODY = select(RequestRow.body)
-_REQUEST = _BODY.where(col(RequestRow.id) == _THIS)
-_REFERENCE = select(ReferenceRow.value).where(col(ReferenceRow.request_id) == _THIS)
-_OPEN_FOR = _BODY.where(col(RequestRow.reference_key) == bindparam("key"), col(RequestRow.is_open))
-_SAME_ORDER = _BODY.where(
-    col(RequestRow.order_key) == bindparam("key"), col(RequestRow.is_open), col(RequestRow.id) != _THIS
+_REQUEST = Prepared(_BODY.where(col(RequestRow.id) == _THIS))
+_REFERENCE = Prepared(select(ReferenceRow.value).where(col(ReferenceRow.request_id) == _THIS))
+_OPEN_FOR = Prepared(_BODY.where(col(RequestRow.reference_key) == bindparam("key"), col(RequestRow.is_open)))
+_SAME_ORDER = Prepared(
+    _BODY.where(
+        col(RequestRow.order_key) == bindparam("key"), col(RequestRow.is_open), col(RequestRow.id) != _THIS
+    )
 )
-_FOR = (
+_FOR = Prepared(
     _BODY.where(col(RequestRow.reference_key) == bindparam("key"))
     .where(col(RequestRow.created_at) >= bindparam("since"))
     .order_by(col(RequestRow.created_at).desc(), col(RequestRow.id))
 )
 _UNPROVED = ("body", "by_itself")
-_ROW = sqlalchemy_select(*(each for each in RequestRow.__table__.c if each.name not in _UNPROVED)).where(  # type: ignore[attr-defined]
-    col(RequestRow.id) == _THIS
-)
+_PROVED = [each for each in RequestRow.__table__.c if each.name not in _UNPROVED]  # type: ignore[attr-defined]
+_ROW = Prepared(sqlalchemy_select(*_PROVED).where(col(RequestRow.id) == _THIS))
 
-_COUNTS = union_all(  # each by itself, because the index has each in the order of time
-    *(
-        select(literal(state.value), func.count()).where(
-            col(RequestRow.state) == state.value,
-            col(RequestRow.created_at) >= bindparam("since"),
-            col(RequestRow.created_at) < bindparam("before"),
+_COUNTS = Prepared(
+    union_all(
+        *(  # each by itself, because the index has each in the order of time
+            select(literal(state.value), func.count()).where(
+                col(RequestRow.state) == state.value,
+                col(RequestRow.created_at) >= bindparam("since"),
+                col(RequestRow.created_at) < bindparam("before"),
+            )
+            for state in State
         )
-        for state in State
     )
 )
-_CHANGED = select(RequestRow.created_at).where(
-    col(RequestRow.id).in_(select(EventRow.request_id).where(col(EventRow.seq) > bindparam("after")))
+_CHANGED = Prepared(
+    select(RequestRow.created_at).where(
+        col(RequestRow.id).in_(select(EventRow.request_id).where(col(EventRow.seq) > bindparam("after")))
+    )
 )
-_OPEN_OF = (
+_OPEN_OF = Prepared(
     select(RequestRow.state, RequestRow.by_itself, func.count())
     .where(col(RequestRow.requester) == bindparam("by"), col(RequestRow.is_open))
     .group_by(col(RequestRow.state), col(RequestRow.by_itself))
 )
-_OPEN_LISTS_OF = select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open))
+_OPEN_LISTS_OF = Prepared(
+    select(func.count()).where(col(BatchRow.requester) == bindparam("by"), col(BatchRow.is_open))
+)
 
-_OPEN = select(func.count()).where(col(RequestRow.is_open))
+_OPEN = Prepared(select(func.count()).where(col(RequestRow.is_open)))
 
-_PERMIT = select(PermitRow.request_id).where(col(PermitRow.epoch) == bindparam("epoch"))
-_ADD_REQUEST, _ADD_REFERENCE, _ADD_VOTE, _ADD_PERMIT = map(
-    insert, (RequestRow, ReferenceRow, VoteRow, PermitRow)
+_PERMIT = Prepared(select(PermitRow.request_id).where(col(PermitRow.epoch) == bindparam("epoch")))
+_ADD_REQUEST, _ADD_REFERENCE, _ADD_VOTE, _ADD_PERMIT = (
+    Prepared(insert(table)) for table in (RequestRow, ReferenceRow, VoteRow, PermitRow)
 )
 _CHANGING = ("version", "state", "is_open", "order_key", "body")
-_STORE = (
+_STORE = Prepared(
     update(RequestRow)
     .where(col(RequestRow.id) == bindparam("was_id"), col(RequestRow.version) == bindparam("was_version"))
     .values({name: bindparam(name) for name in _CHANGING})
 )
-_FORGET_VOTES = delete(VoteRow).where(col(VoteRow.request_id) == _THIS)
-_FORGET_VOTES_OF = _FORGET_VOTES.where(col(VoteRow.person) == bindparam("by"))
-_WIPE = delete(ReferenceRow).where(col(ReferenceRow.request_id) == _THIS)
+_VOTES = delete(VoteRow).where(col(VoteRow.request_id) == _THIS)
+_FORGET_VOTES = Prepared(_VOTES)
+_FORGET_VOTES_OF = Prepared(_VOTES.where(col(VoteRow.person) == bindparam("by")))
+_WIPE = Prepared(delete(ReferenceRow).where(col(ReferenceRow.request_id) == _THIS))
 
-_HEARD = select(HeardRow.by).where(col(HeardRow.mark) == bindparam("mark"))
-_HEAR = insert(HeardRow)
-_FORGET_HEARD = delete(HeardRow).where(col(HeardRow.at) < bindparam("since"))
+_HEARD = Prepared(select(HeardRow.by).where(col(HeardRow.mark) == bindparam("mark")))
+_HEAR = Prepared(insert(HeardRow))
+_FORGET_HEARD = Prepared(delete(HeardRow).where(col(HeardRow.at) < bindparam("since")))
 
 EVERY_STATE = tuple(state.value for state in State)
 REMEMBERED_FOR = timedelta(hours=1)
@@ -157,7 +165,7 @@ class RequestUnit(History, DueWork, OwedMessages):
         # Those by themselves are chosen here, as they would be looked for among all that ever were.
         mine = self._ask(_OPEN_OF, by=requester)
         undecided = [n for state, by_itself, n in mine if by_itself and state != State.NEEDS_PERSON]
-        return int(sum(undecided) + self._ask(_OPEN_LISTS_OF, by=requester).scalar_one())
+        return int(sum(undecided) + self._ask(_OPEN_LISTS_OF, by=requester).scalar())
 
     def requests(
         self,
@@ -182,7 +190,7 @@ class RequestUnit(History, DueWork, OwedMessages):
 
     def open_now(self) -> int:
         """How many requests have not ended."""
-        return int(self._ask(_OPEN).scalar_one())
+        return int(self._ask(_OPEN).scalar())
 
     def counts(self, since: datetime, before: datetime) -> dict[State, int]:
         """How many requests made between these times are in each state."""
@@ -190,9 +198,9 @@ class RequestUnit(History, DueWork, OwedMessages):
 
     def made_of_changed(self, after: int) -> list[datetime]:
         """When the requests were made to which something happened after the event with this number."""
-        return list(self._ask(_CHANGED, after=after).scalars())
+        return self._ask(_CHANGED, after=after).scalars()
 
-    def _requests(self, query: Executable, **values: Any) -> list[Request]:
+    def _requests(self, query: Prepared | Executable, **values: Any) -> list[Request]:
         return [load_request(body) for body in self._ask(query, **values).scalars()]
 
     # --- what happens to them ---------------------------------------------------------------------
@@ -238,18 +246,19 @@ class RequestUnit(History, DueWork, OwedMessages):
 
     def has_permit(self, request_id: str, epoch: str) -> bool:
         """Whether this permit was written, and is there still."""
-        return self._ask(_PERMIT, epoch=epoch).scalar() == request_id
+        return bool(self._ask(_PERMIT, epoch=epoch).scalar() == request_id)
 
     def reference(self, request_id: str) -> str | None:
         """The exact reference; None when it was wiped, as nothing is looked up any more."""
-        return self._ask(_REFERENCE, request=request_id).scalar()
+        found: str | None = self._ask(_REFERENCE, request=request_id).scalar()
+        return found
 
     def references_at(self, providers: Sequence[str]) -> list[str]:
         """The exact references of open requests."""
         mine = col(RequestRow.id) == ReferenceRow.request_id, col(RequestRow.provider).in_(list(providers))
         # Those few first: it does not help that an index knows all requests of a provider.
         there_is = select(RequestRow.id).where(*mine).exists()
-        return list(self._ask(select(ReferenceRow.value).where(there_is)).scalars())
+        return self._ask(select(ReferenceRow.value).where(there_is)).scalars()
 
     def _store_rows(self, before: Sequence[Request], after: Sequence[Request]) -> None:
         changed = []
@@ -311,7 +320,8 @@ class RequestUnit(History, DueWork, OwedMessages):
         expected = {name: value for name, value in row_of(rebuilt).items() if name != "body"}
         # Versions before this one did not take the key from what was looked up for the permit.
         formerly = expected | {"order_key": order_key(replace(rebuilt, permit=None))}
-        if rebuilt != request or stored is None or dict(stored._mapping) not in (expected, formerly):
+        columns = stored and dict(zip((each.name for each in _PROVED), stored, strict=True))
+        if rebuilt != request or columns not in (expected, formerly):
             raise ChainBroken(0, f"request {request.id} is not what its history says")
         return end
 

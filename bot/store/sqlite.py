@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bot.errors import StorageError
@@ -150,17 +150,18 @@ def _open(url: str, begin: str) -> Engine:
         if mode != "wal":
             raise StorageError(f"The database cannot be used durably: its journal mode stays {mode}.")
 
-    @event.listens_for(engine, "handle_error")
-    def never_again(context: ExceptionContext) -> None:
+    is_lost = engine.dialect.is_disconnect
+
+    def never_again(problem: Any, *used: Any) -> bool:
         """After an error of the disk this connection is closed. A second sync would succeed although what
         the first one lost is still lost; a new connection takes nothing for written but what it reads."""
-        code = getattr(context.original_exception, "sqlite_errorcode", 0)
-        if code & 0xFF == sqlite3.SQLITE_IOERR:
-            context.is_disconnect = True
+        code = getattr(problem, "sqlite_errorcode", 0)
+        return code & 0xFF == sqlite3.SQLITE_IOERR or is_lost(problem, *used)
 
     def begin_transaction(dbapi_connection: Any) -> None:
         dbapi_connection.execute(begin)
 
     # SQLAlchemy has an event for it as well, which costs more than the rest of an empty transaction.
     engine.dialect.do_begin = begin_transaction  # type: ignore[method-assign]
+    engine.dialect.is_disconnect = never_again  # type: ignore[method-assign,assignment]
     return engine

@@ -1,45 +1,21 @@
 """What every part of a unit stands on: one connection, one time, and what others have to know afterwards.
 
-Statements that are run again and again are built once, beside the class that runs them: building one
-costs more than SQLite takes to carry it out.
+Statements that are run again and again are `Prepared`, beside the class that runs them: building one costs
+more than SQLite takes to carry it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Executable
-from sqlmodel import SQLModel
+from sqlalchemy import Connection, Executable
 
 from bot.model import Event
+from bot.store.prepared import Prepared, Rows, Values
 from bot.store.slots import NO_SLOTS, Claimed, Slots
-
-Values = Mapping[str, Any]
-Rows = CursorResult[*tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Upsert:
-    """Insert a row, or change these columns of the one that has this key."""
-
-    table: type[SQLModel]
-    key: tuple[str, ...]
-    changes: tuple[str, ...]
-
-
-@cache
-def _built(upsert: Upsert, dialect: str) -> Executable:
-    """Either database has words of its own, which are only imported for the one there is."""
-    row = import_module(f"sqlalchemy.dialects.{dialect}").insert(upsert.table)
-    new = {name: row.excluded[name] for name in upsert.changes}
-    statement: Executable = row.on_conflict_do_update(index_elements=upsert.key, set_=new)
-    return statement
-
 
 WORK, MESSAGES = EVERYTHING = ("work", "messages")
 """What there may be news about."""
@@ -113,16 +89,21 @@ class Transaction:
             return news
         return replace(news, due_in=timedelta(0), due_now=news.due_now + len(self.claimed), claimed=())
 
-    def _ask(self, query: Executable, **values: Any) -> Rows:
-        return self._connection.execute(query, values)
+    def _ask(self, query: Prepared | Executable, **values: Any) -> Rows:
+        if isinstance(query, Prepared):
+            return query.ask(self._connection, values)
+        return Rows(self._connection.execute(query, values).all())
 
-    def _change(self, statement: Executable, **values: Any) -> int:
+    def _change(self, statement: Prepared | Executable, **values: Any) -> int:
         """Returns how many rows were changed."""
+        if isinstance(statement, Prepared):
+            return statement.change(self._connection, [values])
         return self._connection.execute(statement, values).rowcount
 
-    def _change_all(self, statement: Executable, rows: Sequence[Values]) -> int:
+    def _change_all(self, statement: Prepared | Executable, rows: Sequence[Values]) -> int:
         """The same once for each of `rows`."""
-        return self._connection.execute(statement, rows).rowcount if rows else 0
-
-    def _upsert(self, upsert: Upsert, *rows: Values) -> None:
-        self._change_all(_built(upsert, self._connection.dialect.name), rows)
+        if not rows:
+            return 0
+        if isinstance(statement, Prepared):
+            return statement.change(self._connection, rows)
+        return self._connection.execute(statement, rows).rowcount

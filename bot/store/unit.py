@@ -14,15 +14,16 @@ from bot.batch.rules import Batch, BatchEvent, BatchQuestioned
 from bot.errors import ChainBroken
 from bot.model import BEFORE_PERMIT, Request, State
 from bot.store.codec import dump_batch, dump_batch_event, load_batch, load_batch_event, load_request
+from bot.store.prepared import Prepared
 from bot.store.requests import RequestUnit, begins_with
 from bot.store.tables import BatchRow, EventRow, LineRow, RequestRow
 
 _BODY = select(BatchRow.body)
-_BATCH = _BODY.where(col(BatchRow.id) == bindparam("batch"))
+_BATCH = Prepared(_BODY.where(col(BatchRow.id) == bindparam("batch")))
 _LINES = select(RequestRow.id, RequestRow.body).where(
     col(RequestRow.id).in_(bindparam("lines", expanding=True))
 )
-_LINE_STATES = (
+_LINE_STATES = Prepared(
     select(RequestRow.state, func.count())
     .where(col(RequestRow.id).in_(select(LineRow.request_id).where(col(LineRow.batch) == bindparam("batch"))))
     .group_by(col(RequestRow.state))

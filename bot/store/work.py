@@ -10,9 +10,10 @@ from sqlalchemy import BindParameter, bindparam, case, func, update
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
+from bot.store.prepared import Prepared, Upsert
 from bot.store.slots import Claimed
 from bot.store.tables import ActionRow
-from bot.store.transaction import Transaction, Upsert
+from bot.store.transaction import Transaction
 
 NAME_LENGTH = 8
 """Of a worker's name, which its tokens begin with."""
@@ -31,8 +32,10 @@ _UNDONE = ~col(ActionRow.done)
 _IS_FREE = col(ActionRow.token).is_(None) | (col(ActionRow.lease) < bindparam("now"))
 _IS_NOT_RUNNING = col(ActionRow.id).not_in(bindparam("running", expanding=True))
 
-_SCHEDULE = Upsert(ActionRow, key=("kind", "key"), changes=("lane", "due", "done", "runs", "token", "lease"))
-_HELD = select(*map(col, _CLAIMED)).where(_UNDONE, col(ActionRow.token) == bindparam("by"))
+_SCHEDULE = Prepared(
+    Upsert(ActionRow, key=("kind", "key"), changes=("lane", "due", "done", "runs", "token", "lease"))
+)
+_HELD = Prepared(select(*map(col, _CLAIMED)).where(_UNDONE, col(ActionRow.token) == bindparam("by")))
 _HAS_ROOM = col(ActionRow.lane).not_in(bindparam("full", expanding=True))
 
 _FIRST_DUE = (
@@ -54,11 +57,11 @@ _CLAIM_THIS = _TAKE.where(
     _IS_NOT_RUNNING,
 )
 _MINE = (col(ActionRow.id) == bindparam("action")) & (col(ActionRow.token) == bindparam("by"))
-_RENEW = update(ActionRow).where(_MINE).values(lease=bindparam("until"))
-_FINISH = update(ActionRow).where(_MINE).values(done=True, token=None, lease=None)
+_RENEW = Prepared(update(ActionRow).where(_MINE).values(lease=bindparam("until")))
+_FINISH = Prepared(update(ActionRow).where(_MINE).values(done=True, token=None, lease=None))
 _AGAIN: BindParameter[datetime] = bindparam("again", type_=UTCDateTime())
 _HASTENED = col(ActionRow.due) != bindparam("was_due")
-_PUT_BACK = (
+_PUT_BACK = Prepared(
     update(ActionRow)
     .where(_MINE)
     .values(due=case((_HASTENED, col(ActionRow.due)), else_=_AGAIN), token=None, lease=None)
@@ -79,7 +82,7 @@ class DueWork(Transaction):
         """`schedule` for many: kind, key, lane and due time of each."""
         anew = {"done": False, "runs": 0, "token": None, "lease": None}
         rows = [{"kind": kind, "key": key, "lane": lane, "due": due} | anew for kind, key, lane, due in work]
-        self._upsert(_SCHEDULE, *rows)
+        self._change_all(_SCHEDULE, rows)
         for kind, key, lane, due in work:
             self._is_due(due - self.now, 1)
             if due <= self.now:
