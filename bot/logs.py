@@ -31,6 +31,8 @@ _LIBRARIES = {
     "httpx": logging.ERROR,
     "httpcore": logging.ERROR,
     "slack_sdk": logging.WARNING,
+    # It has to be told itself: it spells out each call and answer unless its own logger has a level.
+    "slack_sdk.web.async_base_client": logging.WARNING,
     "slack_bolt": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "sqlalchemy": logging.WARNING,

@@ -13,10 +13,10 @@ import hmac
 import json
 import re
 import time
+from binascii import a2b_qp
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
@@ -42,6 +42,8 @@ SAID_EVERY = 60.0
 """Seconds between two log lines about rejected requests."""
 
 _TIMESTAMP = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
+_QUOTED = re.compile(rb"[!-$&-~]*(?:%[0-9A-Fa-f]{2}[!-$&-~]*)*")
+"""Visible ASCII, in which each percent sign has its two digits."""
 
 
 class HttpDoor:
@@ -156,20 +158,32 @@ def _parse(content_type: str, body: bytes) -> dict[str, Any] | None:
     """The payload, or None for what is not UTF-8, not an object, or has a field twice: whoever reads
     the first of two must not see another payload than whoever reads the last."""
     try:
-        text = body.decode()
         if content_type == "application/json":
-            return _object(text)
+            return _object(body.decode())
         if content_type != "application/x-www-form-urlencoded":
             return None
-        fields = parse_qsl(
-            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_FIELDS
-        )
-        form = dict(fields)
-        if len(form) != len(fields):
-            return None
-        return _object(form["payload"]) if "payload" in form else form
+        form = read_form(body)
+        return _object(form["payload"]) if "payload" in form else dict(form)
     except (ValueError, RecursionError):
         return None
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """The fields of a form. Raises `ValueError` for what is none, is not UTF-8 or has a field twice."""
+    fields = [field.partition(b"=") for field in body.split(b"&", MAX_FIELDS)]
+    form = {_unquoted(name): _unquoted(value) for name, _, value in fields}
+    if len(form) != len(fields) or len(form) > MAX_FIELDS or not all(sign for _, sign, _ in fields):
+        raise ValueError("not a form")
+    return form
+
+
+def _unquoted(text: bytes) -> str:
+    """Quoted-printable is the same with another sign, and Python reads that many times faster: most of a
+    click is the card on which it was made, and most of that is quoted."""
+    if not _QUOTED.fullmatch(text):
+        raise ValueError("not quoted")
+    quoted = text.replace(b"=", b"%3D").replace(b"+", b"%20").replace(b"%", b"=")
+    return a2b_qp(quoted).decode()
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -13,12 +13,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import pytest
 import structlog
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
 from yarl import URL
@@ -377,6 +379,9 @@ MALFORMED = {
     "two payloads, one encoded": b'payload={"user":{"id":"U1"}}&p%61yload={"user":{"id":"U1"}}',
     "two commands": b"user_id=U1&command=%2Fcancel-order&command=%2Fother",
     "a thousand fields": b"user_id=U1&" + b"&".join(b"f%d=" % n for n in range(1000)),
+    "half an escape": b"user_id=U1&command=%2Fnone&text=100%",
+    "an escape of other digits": b"user_id=U1&command=%2Fnone&text=%zz",
+    "a line break": b"user_id=U1&command=%2Fnone&text=a=\nb",
     "JSON that says it is a form": b'{"type":"url_verification","challenge":"attackermark=1"',
 }
 
@@ -391,6 +396,28 @@ async def test_what_is_signed_and_malformed_is_called_malformed(caller: Caller, 
     for other in ("text/plain", "multipart/form-data; boundary=x", "application/xml", "", "nonsense"):
         assert await caller.status(once, other) == 400
     nothing_of_it_is_logged(said)
+
+
+ESCAPES = st.sampled_from(
+    ["%", "=", "+", "&", "_", " ", "\r\n", "=\n", "%41", "=41", "%3D", "é", "\U0001f6d1", "\0"]
+)
+
+
+@given(st.dictionaries(st.text(), st.lists(st.text() | ESCAPES).map("".join), min_size=1, max_size=9))
+def test_a_form_is_read_as_it_was_written(fields: dict[str, str]) -> None:
+    assert http.read_form(urlencode(fields).encode()) == fields
+
+
+@given(
+    st.binary()
+    | st.lists(st.sampled_from([b"a", b"%", b"%3", b"%3d", b"=", b"&", b"+", b"\n"])).map(b"".join)
+)
+def test_whatever_else_is_read_as_a_form_is_read_as_python_reads_it(body: bytes) -> None:
+    try:
+        form = http.read_form(body)
+    except ValueError:
+        return
+    assert parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True) == list(form.items())
 
 
 async def test_a_body_is_read_as_what_it_says_it_is(caller: Caller) -> None:
