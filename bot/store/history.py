@@ -64,8 +64,10 @@ class History(Transaction):
         return frozenset(heads) & {chain.Head(*row) for row in self._ask(there)}
 
     def head(self) -> chain.Head:
-        row = self._ask(_HEAD).first()
-        return chain.Head() if row is None else chain.Head(*row)
+        if self._known.head is None:
+            row = self._ask(_HEAD).first()
+            self._known.head = chain.Head() if row is None else chain.Head(*row)
+        return self._known.head
 
     def verify(self, since: chain.Head, limit: float = inf) -> chain.Head:
         """Walk the chain from `since`. Raises `ChainBroken` at the first row that is wrong, `since` itself
@@ -115,3 +117,4 @@ class History(Transaction):
             rows.append(row._asdict())
             head = chain.Head(row.seq, row.hash)
         self._change_all(_ADD_LINKS, rows)
+        self._known.head = head

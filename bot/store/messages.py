@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -172,11 +172,15 @@ class OwedMessages(Transaction):
 
     def home_opened(self, person: str) -> None:
         self._change(_OPEN_HOME, person=person, opened_at=self.now)
+        self._known.watchers.clear()
 
-    def home_watchers(self, since: datetime, limit: int) -> list[Person]:
+    def home_watchers(self, since: datetime, limit: int) -> Sequence[Person]:
         """Who opened their App Home since then, the latest first."""
-        people = self._ask(_WATCHERS, since=since, most=limit).scalars()
-        return [Person(*person.split("/", 1)) for person in people]
+        known = self._known.watchers
+        if (since, limit) not in known:
+            people = self._ask(_WATCHERS, since=since, most=limit).scalars()
+            known[since, limit] = [Person(*person.split("/", 1)) for person in people]
+        return known[since, limit]
 
     def card(self, request_id: str) -> Place | None:
         row = self._ask(_CARD, request=request_id).first()

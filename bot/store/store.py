@@ -22,7 +22,7 @@ from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
 from bot.store.slots import Slots
 from bot.store.together import Piece, Together
-from bot.store.transaction import MESSAGES, WORK, News, utc_now
+from bot.store.transaction import MESSAGES, WORK, Known, News, utc_now
 from bot.store.unit import Unit
 
 log = get_logger(__name__)
@@ -158,11 +158,12 @@ class Store:
 
     def _write_all(self, pieces: Iterable[Piece[Any]]) -> None:
         units: list[Unit] = []
+        known = Known()
         try:
             with self._writer.transaction() as connection:
                 now = self._time(self._database.begin(connection))
                 for piece in pieces:
-                    units.append(Unit(connection, lambda: now, self.slots))
+                    units.append(Unit(connection, lambda: now, self.slots, known))
                     piece.run_in(units[-1]).claim_at_once()
                 if about := self.to_tell(*(unit.news for unit in units)):
                     self._database.tell(connection, " ".join([self.teller, *about]))
@@ -199,8 +200,9 @@ class Store:
     def _read_on(self, connection: Connection, pieces: Iterable[Piece[Any]]) -> None:
         self._database.check(connection)
         time = cache(lambda: self._time(self._database.time(connection)))
+        known = Known()
         for piece in pieces:
-            piece.run_in(Unit(connection, time))
+            piece.run_in(Unit(connection, time, known=known))
 
     def _time(self, of_database: datetime | None) -> datetime:
         if self._clock is not None:

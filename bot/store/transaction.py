@@ -7,13 +7,14 @@ more than SQLite takes to carry it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Executable
 
-from bot.model import Event
+from bot.model import Event, Person
+from bot.store.chain import Head
 from bot.store.prepared import Prepared, Rows, Values
 from bot.store.slots import NO_SLOTS, Claimed, Slots
 
@@ -37,6 +38,17 @@ class News:
     """Those of them in which somebody waits for it."""
 
 
+@dataclass(slots=True)
+class Known:
+    """What was read in a transaction, and is so until the transaction itself changes it: all that is done
+    together in one has this in common."""
+
+    head: Head | None = None
+    """Of the history."""
+    watchers: dict[tuple[datetime, int], Sequence[Person]] = field(default_factory=dict)
+    """Of the App Homes, by since when they were opened and how many were asked for."""
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -47,9 +59,12 @@ class Transaction:
         connection: Connection,
         clock: Callable[[], datetime] = utc_now,
         slots: Slots = NO_SLOTS,
+        known: Known | None = None,
     ) -> None:
+        """`known`: of the transaction of which this is a part."""
         self._connection = connection
         self._clock = clock
+        self._known = known or Known()
         self._now: datetime | None = None
         self.slots = slots
         """Of the worker in this process."""
