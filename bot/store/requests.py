@@ -317,7 +317,7 @@ class RequestUnit(History, DueWork, OwedMessages):
             raise ChainBroken(0, f"the history of request {request.id} cannot be read") from problem
         # Its columns, but not its body: later versions spell the same request otherwise.
         stored = self._ask(_ROW, request=request.id).first()
-        expected = {name: value for name, value in row_of(rebuilt).items() if name != "body"}
+        expected = found_by(rebuilt)
         # Versions before this one did not take the key from what was looked up for the permit.
         formerly = expected | {"order_key": order_key(replace(rebuilt, permit=None))}
         columns = stored and dict(zip((each.name for each in _PROVED), stored, strict=True))
@@ -394,6 +394,10 @@ def _first_of_each(query: Any, states: Sequence[str], order: Sequence[Any]) -> A
 
 def row_of(request: Request) -> dict[str, Any]:
     """The columns of a request: the whole record, and what it is found by."""
+    return found_by(request) | {"body": dump_request(request)}
+
+
+def found_by(request: Request) -> dict[str, Any]:
     return {
         "id": request.id,
         "version": request.version,
@@ -404,5 +408,4 @@ def row_of(request: Request) -> dict[str, Any]:
         "order_key": order_key(request),
         "requester": str(request.requester),
         "created_at": request.created_at,
-        "body": dump_request(request),
     }

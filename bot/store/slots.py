@@ -50,7 +50,7 @@ class Slots:
     def __init__(self) -> None:
         self._guard = Lock()
         self._lanes: Counter[str] = Counter()
-        self._held: set[int] = set()
+        self._held: dict[int, tuple[str, str]] = {}
         self._waited_for: set[str] = set()
         """Lanes in which something that is due may wait for room."""
         self.terms: Terms | None = None
@@ -94,9 +94,14 @@ class Slots:
         with self._guard:
             return tuple(self._held)
 
+    def are_at(self, kind: str, key: str) -> bool:
+        """Whether this work is under way here."""
+        with self._guard:
+            return (kind, key) in self._held.values()
+
     def hold(self, one: Claimed) -> None:
         with self._guard:
-            self._held.add(one.id)
+            self._held[one.id] = one.kind, one.key
             self._lanes[one.lane] += 1
 
     def let_go(self, some: Iterable[Claimed]) -> bool:
@@ -105,7 +110,7 @@ class Slots:
         with self._guard:
             for one in some:
                 made_room |= self._is_full() or one.lane in self._full()
-                self._held.discard(one.id)
+                self._held.pop(one.id, None)
                 self._lanes[one.lane] -= 1
         return made_room
 

@@ -50,11 +50,12 @@ _TAKE = (
     .returning(*map(col, _CLAIMED))
 )
 _CLAIM = _TAKE.where(col(ActionRow.id).in_(_FIRST_DUE.scalar_subquery()))
-_CLAIM_THIS = _TAKE.where(
-    col(ActionRow.kind) == bindparam("what"),
-    col(ActionRow.key) == bindparam("about"),
-    col(ActionRow.due) <= bindparam("now"),
-    _IS_NOT_RUNNING,
+_CLAIM_THIS = Prepared(
+    _TAKE.where(
+        col(ActionRow.kind) == bindparam("what"),
+        col(ActionRow.key) == bindparam("about"),
+        col(ActionRow.due) <= bindparam("now"),
+    )
 )
 _MINE = (col(ActionRow.id) == bindparam("action")) & (col(ActionRow.token) == bindparam("by"))
 _RENEW = Prepared(update(ActionRow).where(_MINE).values(lease=bindparam("until")))
@@ -110,10 +111,14 @@ class DueWork(Transaction):
         by = {"by": terms.token, "until": self.now + terms.lease, "now": self.now}
         for kind, key, lane in self._at_once:
             if slots.have_turn_for(lane):
-                row = self._ask(_CLAIM_THIS, what=kind, about=key, running=slots.running(), **by).first()
-                if row is not None:
+                # What is under way here still is left to whoever does that.
+                row = (
+                    None
+                    if slots.are_at(kind, key)
+                    else self._ask(_CLAIM_THIS, what=kind, about=key, **by).first()
+                )
+                if row is not None:  # else it is not due any more
                     self._hold(Claimed(*row))
-                # Else it is under way here still, and whoever does that will see; or it is not due any more.
                 self._due_now -= 1
 
     def claim_all(self) -> timedelta | None:
