@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bot.errors import StorageError
+from bot.store.prepared import Prepared
 
 LOCKS = 0x0C5150
 """The first half of all our advisory locks; a database of its own has no others."""
@@ -34,6 +35,8 @@ CONNECTION: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+_LOCK = Prepared(select(func.pg_advisory_xact_lock(LOCKS, WRITING), func.clock_timestamp()))
+_NOW = Prepared(select(func.clock_timestamp()))
 _LIMITS = (
     "-c lock_timeout=400 "
     # A process that was stopped in the middle of a transaction must not hold up all others for ever.
@@ -54,8 +57,7 @@ class Postgres:
 
     def begin(self, connection: Connection) -> datetime:
         """The time is read when the lock is held, so that the history is in the order of its times."""
-        lock = f"SELECT pg_advisory_xact_lock({LOCKS}, {WRITING}), clock_timestamp()"
-        (_, now) = connection.exec_driver_sql(lock).one()
+        (_, now) = _LOCK.ask(connection, {}).first()
         return cast("datetime", now).astimezone(UTC)
 
     def check(self, _connection: Connection) -> None:
@@ -63,8 +65,7 @@ class Postgres:
         return
 
     def time(self, connection: Connection) -> datetime:
-        now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
-        return cast("datetime", now).astimezone(UTC)
+        return cast("datetime", _NOW.ask(connection, {}).scalar()).astimezone(UTC)
 
     def tell(self, connection: Connection, words: str) -> None:
         connection.exec_driver_sql(f"NOTIFY {NEWS}, '{words}'")
