@@ -111,14 +111,9 @@ class DueWork(Transaction):
         by = {"by": terms.token, "until": self.now + terms.lease, "now": self.now}
         for kind, key, lane in self._at_once:
             if slots.have_turn_for(lane):
-                # What is under way here still is left to whoever does that.
-                row = (
-                    None
-                    if slots.are_at(kind, key)
-                    else self._ask(_CLAIM_THIS, what=kind, about=key, **by).first()
-                )
-                if row is not None:  # else it is not due any more
-                    self._hold(Claimed(*row))
+                if not slots.are_at(kind, key):  # else whoever is will see that there is more
+                    for row in self._ask(_CLAIM_THIS, what=kind, about=key, **by):
+                        self._hold(Claimed(*row))
                 self._due_now -= 1
 
     def claim_all(self) -> timedelta | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import Connection, bindparam, create_engine, event, insert
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlmodel import col, select
 
+from bot.errors import StorageError
 from bot.model import ApprovalTakenBack, Approved, Denied, OrderRead, Permitted, Person
 from bot.store import Store, Unit, postgres, prepared
 from bot.store.chain import Head
@@ -248,6 +251,27 @@ def test_a_connection_that_is_lost_is_not_used_again(store: Store) -> None:
     store.write_now(kill)
     killer.dispose()
     assert len(set(seen)) == len(seen) == 2
+
+
+@pytest.mark.parametrize("storage", ["sqlite"])
+def test_a_connection_on_which_the_disk_failed_is_not_used_again(store: Store) -> None:
+    """Afterwards it would take for written what is lost."""
+    broken = sqlite3.OperationalError("disk I/O error")
+    broken.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    seen: list[Any] = []
+
+    def write(unit: Unit) -> None:
+        seen.append(unit._connection.connection.dbapi_connection)
+        VOTE.change(unit._connection, [{"request_id": "r1", "person": "a", "digest": "card"}])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "carry_out", Mock(side_effect=broken))
+        with pytest.raises(StorageError, match="disk I/O error"):
+            store.write_now(write)
+    store.write_now(write)
+    assert seen[0] is not seen[1]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        seen[0].execute("SELECT 1")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
 from bot.model import Denied
-from bot.store import Store, Unit, slots, together
+from bot.store import Store, Unit, prepared, slots, together
 from bot.store.chain import Head
 from bot.store.slots import Terms
 from bot.store.transaction import News
@@ -116,6 +116,43 @@ async def test_what_waits_is_written_in_one_transaction_in_the_order_it_was_aske
         assert await several(store, *map(note, range(5))) == [0, 1, 2, 3, 4]
     assert len(commits) == 2, "the one that they waited for, and their own"
     assert numbers(store) == [0, 1, 2, 3, 4]
+
+
+async def test_what_one_of_them_changes_the_next_one_knows(store: Store) -> None:
+    """The end of the history and who watches are read once for all of them."""
+
+    def watchers(unit: Unit) -> list[str]:
+        return [person.user for person in unit.home_watchers(NOW - timedelta(days=1), 9)]
+
+    def opens(unit: Unit) -> None:
+        unit.home_opened(str(BOB))
+
+    def head(unit: Unit) -> Head:
+        return unit.head()
+
+    with counted_statements("FROM event ORDER BY event.seq DESC") as looked:
+        found = await several(store, watchers, head, note(1), head, opens, watchers, note(2), head)
+    before, first, last = found[1], found[3], found[7]
+    assert (found[0], found[5]) == ([], [BOB.user])
+    assert [before.seq, first.seq, last.seq] == [0, 1, 2]
+    assert last == store.read_now(lambda unit: unit.head())
+    assert store.read_now(lambda unit: unit.verify(Head())) == last
+    assert len(looked) == 1
+
+
+@contextmanager
+def counted_statements(words: str) -> Iterator[list[str]]:
+    """The prepared ones with these words in them."""
+    seen: list[str] = []
+    carry_out = prepared.carry_out
+
+    def told(cursor: Any, statement: str, values: Any) -> None:
+        seen.extend([statement] * (words in " ".join(statement.split())))
+        carry_out(cursor, statement, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "carry_out", told)
+        yield seen
 
 
 async def test_nobody_is_told_before_it_is_durable(store: Store, database: str) -> None:
