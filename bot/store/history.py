@@ -116,5 +116,6 @@ class History(Transaction):
             row = chain.link(head, request_id, self.now, kind, body)
             rows.append(row._asdict())
             head = chain.Head(row.seq, row.hash)
+        self._known.head = None  # should this fail, nobody knows how much of it is there
         self._change_all(_ADD_LINKS, rows)
         self._known.head = head

@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 Values = Mapping[str, Any]
-Change = Callable[[Any], Any]
-"""Of a value, on its way to the driver or back."""
+Convert = Callable[[Any], Any]
+"""One value, on its way to the driver or back."""
 
 
 class Rows:
@@ -66,22 +66,24 @@ class Upsert:
 
 
 class Prepared:
-    """One statement. It must not take lists: how many values are in one changes its words."""
+    """One statement. It must not take lists, as how many values are in one changes its words; and an insert
+    gives all columns that have a default."""
 
     def __init__(self, statement: Executable | Upsert) -> None:
         self.statement = statement
         self._written: dict[tuple[str, ...], _Written] = {}
 
     def ask(self, connection: Connection, values: Values) -> Rows:
-        """Run it and return all of its rows. Raises `DBAPIError` as SQLAlchemy does."""
+        """Run it and return all of its rows. Raises `DBAPIError` as SQLAlchemy does, and `TypeError` for
+        other values than those that the statement has."""
         written = self._for(connection.dialect, values)
         with _cursor(connection, written.words) as cursor:
             carry_out(cursor, written.words, [written.spelled(values)])
             return Rows(written.read(cursor.fetchall()))
 
     def change(self, connection: Connection, rows: Sequence[Values]) -> int:
-        """Run it once for each of `rows`, which have the same names, and return how many rows of the database
-        were changed in all. Raises as `ask` does."""
+        """Run it once for each of `rows`, of which there is one at least, and return how many rows of the
+        database were changed in all. Raises as `ask` does."""
         written = self._for(connection.dialect, rows[0])
         with _cursor(connection, written.words) as cursor:
             carry_out(cursor, written.words, [written.spelled(row) for row in rows])
@@ -134,21 +136,21 @@ class _Written:
     """A statement in the words of one database."""
 
     words: str
-    given: tuple[tuple[str, Change | None], ...]
+    given: dict[str, Convert | None]
     """The values that come each time, and how each is spelled."""
     fixed: dict[str, Any]
     """Those that are always the same, as they are spelled."""
     order: tuple[str, ...] | None
     """In which the driver wants them; None for one that goes by the names."""
-    columns: tuple[Change | None, ...]
+    columns: tuple[Convert | None, ...]
     """How each column of what is returned is read."""
 
     def spelled(self, values: Values) -> Any:
-        """For the driver. Raises `TypeError` for other values than it was written for."""
-        if len(values) != len(self.given):
-            raise TypeError(f"other values than those of before: {', '.join(values)}")
+        """For the driver. Raises `TypeError` for other values than those that the statement has."""
+        if values.keys() != self.given.keys():
+            raise TypeError(f"{', '.join(values)} instead of {', '.join(self.given)}")
         named = self.fixed | {
-            name: values[name] if spell is None else spell(values[name]) for name, spell in self.given
+            name: values[name] if spell is None else spell(values[name]) for name, spell in self.given.items()
         }
         return named if self.order is None else tuple([named[name] for name in self.order])
 
@@ -163,32 +165,32 @@ class _Written:
 
 
 def _write(statement: Any, dialect: Dialect, given: tuple[str, ...]) -> _Written:
+    """Raises `TypeError` for a statement that cannot be prepared, or has other values than `given`."""
     columns = None
     if statement.is_insert:
         statement, columns = statement.inline(), given  # nobody wants to be told the new key
     compiled = statement.compile(dialect=dialect, column_keys=columns)
-    # Lists that are always the same are written out by this as well.
-    state = compiled.construct_expanded_state(dict.fromkeys(given))
-    if unknown := set(given) - set(state.parameters):
-        raise TypeError(f"the statement has no {', '.join(sorted(unknown))}")
-    spell = dict(state.processors) | {
-        name: change
+    if compiled.post_compile_params or compiled.insert_prefetch or compiled.update_prefetch:
+        raise TypeError(
+            "a list of values, or a column whose default SQLAlchemy would have to fill in each time"
+        )
+    if (needed := {name for name, bound in compiled.binds.items() if bound.required}) != set(given):
+        raise TypeError(f"{', '.join(given)} instead of {', '.join(sorted(needed))}")
+    spell = {
+        name: bound.type.dialect_impl(dialect).bind_processor(dialect)
         for name, bound in compiled.binds.items()
-        if (change := bound.type.dialect_impl(dialect).bind_processor(dialect)) is not None
     }
     return _Written(
-        words=state.statement,
-        given=tuple((name, spell.get(name)) for name in given),
+        words=compiled.string,
+        given={name: spell[name] for name in given},
         fixed={
-            name: spell[name](value) if name in spell else value
-            for name, value in state.parameters.items()
+            name: value if (convert := spell[name]) is None else convert(value)
+            for name, value in compiled.params.items()
             if name not in given
         },
-        order=tuple(state.positiontup) if dialect.positional else None,
-        columns=tuple(_reader(column.type, dialect) for column in statement.exported_columns),
+        order=tuple(compiled.positiontup) if dialect.positional else None,
+        columns=tuple(
+            column.type.dialect_impl(dialect).result_processor(dialect, None)
+            for column in statement.exported_columns
+        ),
     )
-
-
-def _reader(kind: Any, dialect: Dialect) -> Change | None:
-    change: Change | None = kind.dialect_impl(dialect).result_processor(dialect, None)
-    return change

@@ -398,6 +398,7 @@ def row_of(request: Request) -> dict[str, Any]:
 
 
 def found_by(request: Request) -> dict[str, Any]:
+    """The same without the record."""
     return {
         "id": request.id,
         "version": request.version,

@@ -111,7 +111,7 @@ class DueWork(Transaction):
         by = {"by": terms.token, "until": self.now + terms.lease, "now": self.now}
         for kind, key, lane in self._at_once:
             if slots.have_turn_for(lane):
-                if not slots.are_at(kind, key):  # else whoever is will see that there is more
+                if not slots.are_at(kind, key):  # else that task sees, when it is done, that it is due anew
                     for row in self._ask(_CLAIM_THIS, what=kind, about=key, **by):
                         self._hold(Claimed(*row))
                 self._due_now -= 1

@@ -12,8 +12,9 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import structlog
+from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.logs import Format, Redactor, configure, get_logger, log_crashes, one_line
+from bot.logs import _LIBRARIES, Format, Redactor, configure, get_logger, log_crashes, one_line
 
 CANARY = 'c4n4ry key/with+odd="chars"&ünï'
 TOKEN = "xoxb-1111-2222-c4n4ryc4n4ry"
@@ -45,7 +46,7 @@ def _logging_as_before() -> Iterator[None]:
     sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in ("httpx", "httpcore", "slack_sdk", "slack_bolt", "aiohttp.access", "sqlalchemy"):
+    for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -219,6 +220,12 @@ def test_the_level_is_kept() -> None:
 
 
 # --- libraries ---
+
+
+def test_the_sdk_does_not_spell_out_what_nobody_would_hear() -> None:
+    """It looks at the level of its client's own logger only, and would write out whole cards for it."""
+    a_log(level="DEBUG")
+    assert AsyncWebClient()._logger.level > logging.DEBUG
 
 
 @pytest.mark.parametrize(

@@ -567,6 +567,14 @@ WAYS = (
         "tests/bot/test_prepared.py",
     ),
     one(
+        "two-readings-of-a-form",
+        "an equals sign within a value is read as the beginning of an escape",
+        "bot/doors/http.py",
+        'text.replace(b"=", b"%3D").replace(b"+", b"%20")',
+        'text.replace(b"+", b"%20")',
+        "tests/bot/test_http_door.py",
+    ),
+    one(
         "half-a-form",
         "a form with broken escapes is taken for one",
         "bot/doors/http.py",
