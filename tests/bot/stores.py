@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from bot.store import Store, Unit, schema
+import pytest
+
+from bot.store import Store, Unit, prepared, schema
 from bot.store.database import is_sqlite
 from bot.store.sqlite import path_of
 from tests.bot.builders import NOW
@@ -73,6 +75,21 @@ def opened(where: Path | str, clock: Callable[[], datetime] | None) -> Iterator[
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def told_to_the_driver() -> Iterator[list[tuple[str, Sequence[Any]]]]:
+    """What prepared statements say, one after the other: the words, and the values for each time."""
+    told: list[tuple[str, Sequence[Any]]] = []
+    carry_out = prepared.carry_out
+
+    def noted(cursor: Any, words: str, spelled: Sequence[Any]) -> None:
+        told.append((words, spelled))
+        carry_out(cursor, words, spelled)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepared, "carry_out", noted)
+        yield told
 
 
 @contextmanager

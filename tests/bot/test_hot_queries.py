@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from bot.model import ENDED, Denied, Expired, State
-from bot.store import Store, Unit, prepared
+from bot.store import Store, Unit
 from bot.store.slots import Slots, Terms
 from tests.bot.builders import ALICE, BOB
-from tests.bot.stores import Clock, opened
+from tests.bot.stores import Clock, opened, told_to_the_driver
 from tests.bot.test_store import MINUTE, begin, save
 
 DAY = 1440 * MINUTE
@@ -84,17 +84,12 @@ def plan_of(store: Store, work: Callable[[Unit], object], changes: bool = False)
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         asked.append((statement, parameters))
 
-    def carry_out(cursor: Any, words: str, spelled: Sequence[Any]) -> None:
-        asked.append((words, spelled[0]))
-        carried_out(cursor, words, spelled)
-
-    carried_out = prepared.carry_out
     engine = store._database.writer if changes else store._database.reader
     event.listen(engine, "before_cursor_execute", note)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepared, "carry_out", carry_out)
+    with told_to_the_driver() as told:
         (store.write_now if changes else store.read_now)(work)
     event.remove(engine, "before_cursor_execute", note)
+    asked += [(words, values[0]) for words, values in told]
     queries = [
         each
         for each in asked

@@ -25,7 +25,7 @@ from bot.store.prepared import Prepared, Upsert
 from bot.store.slots import Slots, Terms
 from bot.store.tables import VoteRow
 from tests.bot.builders import BOB, CAROL, CHANNEL, an_order
-from tests.bot.stores import Clock, opened
+from tests.bot.stores import Clock, opened, told_to_the_driver
 from tests.bot.test_long_past import HOME, WORK, asked_in_a_list
 from tests.bot.test_store import MINUTE, requested
 
@@ -257,16 +257,16 @@ def test_the_drivers_errors_are_those_of_sqlalchemy_and_show_no_values(store: St
 def test_values_that_the_statement_does_not_have_are_an_error_and_nothing_is_said(
     store: Store, values: dict[str, Any]
 ) -> None:
-    with overheard_by_the_driver() as said, pytest.raises(TypeError):
+    with told_to_the_driver() as told, pytest.raises(TypeError):
         store.read_now(lambda unit: VOTES.ask(unit._connection, values))
-    assert said == []
+    assert [words for words, _ in told if "clock_timestamp" not in words] == []
 
 
 def test_rows_that_differ_in_what_they_have_are_an_error(store: Store) -> None:
     rows = [{"request_id": "r1", "person": "a", "digest": "card"}, {"request_id": "r1", "person": "b"}]
-    with overheard_by_the_driver() as said, pytest.raises(TypeError):
+    with told_to_the_driver() as told, pytest.raises(TypeError):
         store.write_now(lambda unit: VOTE.change(unit._connection, rows))
-    assert said == []
+    assert [words for words, _ in told if "clock_timestamp" not in words] == []
 
 
 @pytest.mark.parametrize("storage", ["postgres"])
@@ -310,19 +310,3 @@ def test_a_connection_on_which_the_disk_failed_is_not_used_again(store: Store) -
     assert seen[0] is not seen[1]
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         seen[0].execute("SELECT 1")
-
-
-@contextmanager
-def overheard_by_the_driver() -> Iterator[list[str]]:
-    """But for the time."""
-    said: list[str] = []
-    carry_out = prepared.carry_out
-
-    def told(cursor: Any, words: str, spelled: Sequence[Any]) -> None:
-        if "clock_timestamp" not in words:
-            said.append(words)
-        carry_out(cursor, words, spelled)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepared, "carry_out", told)
-        yield said

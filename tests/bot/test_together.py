@@ -22,12 +22,12 @@ from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
 from bot.model import Denied
-from bot.store import Store, Unit, prepared, slots, together
+from bot.store import Store, Unit, slots, together
 from bot.store.chain import Head
 from bot.store.slots import Terms
 from bot.store.transaction import News
 from tests.bot.builders import BOB, CAROL, NOW
-from tests.bot.stores import Clock, opened
+from tests.bot.stores import Clock, opened, told_to_the_driver
 from tests.bot.test_store import begin, present, requested
 from tests.past_the_bot import rows
 
@@ -130,29 +130,15 @@ async def test_what_one_of_them_changes_the_next_one_knows(store: Store) -> None
     def head(unit: Unit) -> Head:
         return unit.head()
 
-    with counted_statements("FROM event ORDER BY event.seq DESC") as looked:
+    with told_to_the_driver() as told:
         found = await several(store, watchers, head, note(1), head, opens, watchers, note(2), head)
     before, first, last = found[1], found[3], found[7]
     assert (found[0], found[5]) == ([], [BOB.user])
     assert [before.seq, first.seq, last.seq] == [0, 1, 2]
+    looks = [words for words, _ in told if "ORDER BY event.seq DESC" in words]
+    assert len(looks) == 1
     assert last == store.read_now(lambda unit: unit.head())
     assert store.read_now(lambda unit: unit.verify(Head())) == last
-    assert len(looked) == 1
-
-
-@contextmanager
-def counted_statements(words: str) -> Iterator[list[str]]:
-    """The prepared ones with these words in them."""
-    seen: list[str] = []
-    carry_out = prepared.carry_out
-
-    def told(cursor: Any, statement: str, values: Any) -> None:
-        seen.extend([statement] * (words in " ".join(statement.split())))
-        carry_out(cursor, statement, values)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepared, "carry_out", told)
-        yield seen
 
 
 async def test_nobody_is_told_before_it_is_durable(store: Store, database: str) -> None:
