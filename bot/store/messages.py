@@ -96,8 +96,7 @@ def _first_owed(*where: ColumnElement[bool]) -> Executable:
 _OWE = Prepared(insert(MessageRow))
 _WHAT = ("lane", "kind", "request_id", "target", "body")
 _FIRST_OWED = Prepared(_first_owed())
-_FIRST_OWED_IN_ONE = Prepared(_first_owed(col(MessageRow.lane) == bindparam("where")))
-_FIRST_OWED_IN = _first_owed(col(MessageRow.lane).in_(bindparam("lanes", expanding=True)))
+_FIRST_OWED_IN = Prepared(_first_owed(_IN_LANE))
 _DELIVERED = Prepared(update(MessageRow).where(_THIS).values(delivered=True, problem=""))
 _COVERED = Prepared(
     update(MessageRow).where(_IN_LANE, _IS_CARD, _UNDELIVERED, _UP_TO_THIS).values(delivered=True)
@@ -143,11 +142,10 @@ class OwedMessages(Transaction):
 
     def owed_in(self, lanes: Collection[str]) -> list[OwedMessage]:
         """The same of these lanes only."""
-        if len(lanes) == 1:
-            return self._owed(_FIRST_OWED_IN_ONE, where=next(iter(lanes)))
-        return self._owed(_FIRST_OWED_IN, lanes=list(lanes))
+        found = [message for lane in lanes for message in self._owed(_FIRST_OWED_IN, where=lane)]
+        return sorted(found, key=lambda message: message.id)
 
-    def _owed(self, query: Prepared | Executable, **values: Any) -> list[OwedMessage]:
+    def _owed(self, query: Prepared, **values: Any) -> list[OwedMessage]:
         return [OwedMessage(*row) for row in self._ask(query, **values)]
 
     def delivered(self, message_id: int) -> None:

@@ -11,12 +11,14 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from psycopg import RawCursor
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bot.errors import StorageError
-from bot.store.prepared import Prepared
+from bot.store import libpq
+from bot.store.prepared import CURSOR, Prepared
 
 LOCKS = 0x0C5150
 """The first half of all our advisory locks; a database of its own has no others."""
@@ -42,8 +44,9 @@ _LIMITS = (
     # A process that was stopped in the middle of a transaction must not hold up all others for ever.
     "-c idle_in_transaction_session_timeout=10000"
 )
-_PASSING = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03", "53300")
-"""Serialization, deadlock, lock and idle time-outs, a server that stops or starts, too many connections."""
+_PASSING = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03", "53300", "26000")
+"""Serialization, deadlock, lock and idle time-outs, a server that stops or starts, too many connections, and
+prepared statements that it was told to forget."""
 
 
 class Postgres:
@@ -52,8 +55,8 @@ class Postgres:
     is_shared = True
 
     def __init__(self, url: str) -> None:
-        self.writer = _open(url, "READ COMMITTED")
-        self.reader = _open(url, "REPEATABLE READ", connections=2)
+        self.writer = _open(url, "BEGIN ISOLATION LEVEL READ COMMITTED")
+        self.reader = _open(url, "BEGIN ISOLATION LEVEL REPEATABLE READ", connections=2)
 
     def begin(self, connection: Connection) -> datetime:
         """The time is read when the lock is held, so that the history is in the order of its times."""
@@ -81,14 +84,9 @@ class Postgres:
 
 
 def engine_for_migrations(url: str) -> Engine:
-    engine = _open(url, "READ COMMITTED")
-
-    @event.listens_for(engine, "begin")
-    def wait_for_others(connection: Connection) -> None:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})")
-
-    return engine
+    """A transaction waits for those of others for as long as it takes."""
+    alone = f"SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})"
+    return _open(url, f"BEGIN ISOLATION LEVEL READ COMMITTED; {alone}")
 
 
 def arguments(url: str) -> dict[str, Any]:
@@ -104,26 +102,42 @@ def options(url: str, ours: str) -> str:
     return " ".join(filter(None, [*([given] if isinstance(given, str) else given), ours]))
 
 
-def _open(url: str, isolation: Any, connections: int = 1) -> Engine:
+def _open(url: str, begin: str, connections: int = 1) -> Engine:
+    """Connections that are durable, and transactions that begin as told."""
     engine = create_engine(
         url,
         hide_parameters=True,
-        isolation_level=isolation,
         pool_size=connections,
         max_overflow=0,
-        connect_args={**CONNECTION, "options": options(url, _LIMITS), "application_name": "countersign"},
+        paramstyle="numeric_dollar",  # as the server has it, and `RawCursor`
+        connect_args={
+            **CONNECTION,
+            "options": options(url, _LIMITS),
+            "application_name": "countersign",
+            "cursor_factory": RawCursor,
+            "prepare_threshold": None,  # after a rollback it has the server forget all that was prepared
+        },
     )
 
     @event.listens_for(engine, "connect")
-    def insist(connection: Any, _record: Any) -> None:
+    def insist(connection: Any, record: Any) -> None:
         with ExitStack() as unless_it_fits:
             unless_it_fits.callback(connection.close)  # SQLAlchemy would only forget it
             with connection.cursor() as cursor:
                 _insist_on_durability(cursor)
                 cursor.execute("SET datestyle = ISO")  # the driver reads no other
             connection.commit()
+            record.info[CURSOR] = libpq.Cursor(connection)
             unless_it_fits.pop_all()
 
+    def begin_transaction(connection: Any) -> None:
+        libpq.begin(connection.driver_connection, begin.encode())
+
+    def commit(connection: Any) -> None:
+        libpq.commit(connection.driver_connection)
+
+    engine.dialect.do_begin = begin_transaction  # type: ignore[method-assign,assignment]
+    engine.dialect.do_commit = commit  # type: ignore[method-assign,assignment]
     return engine
 
 

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
+CURSOR = "cursor"
+"""Where a connection has a cursor of ours in its `info`; else it is the driver's own."""
 Values = Mapping[str, Any]
 Convert = Callable[[Any], Any]
 """One value, on its way to the driver or back."""
@@ -91,7 +93,7 @@ class Prepared:
 
     def _for(self, dialect: Dialect, values: Values) -> _Written:
         """An insert has the columns that are given, so their names are part of what it is known by."""
-        key = (dialect.name, *values)
+        key = (dialect.name, dialect.paramstyle, *values)
         if (known := self._written.get(key)) is None:
             statement: Any = self.statement
             if isinstance(statement, Upsert):
@@ -114,7 +116,7 @@ def _cursor(connection: Connection, words: str) -> Iterator[Any]:
     lost is not used any more."""
     lent = connection.connection
     try:
-        with closing(lent.cursor()) as cursor:
+        with closing(connection.info.get(CURSOR) or lent.cursor()) as cursor:
             yield cursor
     except connection.dialect.loaded_dbapi.Error as problem:
         is_lost = connection.dialect.is_disconnect(problem, lent, None)

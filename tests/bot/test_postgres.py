@@ -8,13 +8,15 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StorageError
 from bot.model import Request, Requested
@@ -123,6 +125,55 @@ def test_a_server_that_is_gone_is_an_error_and_one_that_comes_back_is_used_again
         ):
             store.write_now(note)
         store.write_now(note)
+
+
+# --- statements that the server has prepared --------------------------------------------------------------
+
+
+def statements(unit: Unit) -> list[str]:
+    """What it has prepared for this connection: the tables that are read or written."""
+    found = unit._connection.exec_driver_sql("SELECT statement FROM pg_prepared_statements").scalars()
+    return sorted(words for words in found if "event" in words)
+
+
+def test_each_is_prepared_once_for_a_connection_whatever_becomes_of_the_transactions(store: Store) -> None:
+    def fail(unit: Unit) -> None:
+        note(unit)
+        raise RuntimeError("the middle of it")
+
+    store.write_now(note)
+    before = store.write_now(statements)
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            store.write_now(fail)
+        store.write_now(note)
+    assert store.write_now(statements) == before != []
+
+
+def test_what_the_server_has_forgotten_is_prepared_anew(store: Store) -> None:
+    def ask(unit: Unit, number: int) -> None:
+        unit.begin(f"r{number}", replace(requested(), reference_key=f"key{number}"), "4711")
+        unit.schedule("check", f"r{number}", "digicert", unit.now)
+
+    store.write_now(lambda unit: ask(unit, 1))
+    store.write_now(lambda unit: unit._connection.exec_driver_sql("DEALLOCATE ALL").close())
+    store.write_now(lambda unit: ask(unit, 2))
+    assert store.read_now(lambda unit: unit.verify(Head())).seq == 2
+
+
+def test_a_transaction_in_which_something_failed_is_never_taken_for_written(store: Store) -> None:
+    """The server ends it without an error, and keeps nothing."""
+
+    def go_on_all_the_same(unit: Unit) -> None:
+        note(unit)
+        unit._known.head = Head()  # so that it writes a second link with the number of the first
+        with suppress(IntegrityError):
+            note(unit)
+
+    with pytest.raises(StorageError, match="ROLLBACK"):
+        store.write_now(go_on_all_the_same)
+    assert store.read_now(lambda unit: unit.head()) == Head()
+    store.write_now(note)
 
 
 # --- those who stand in the way ---------------------------------------------------------------------------
