@@ -308,12 +308,7 @@ class Outbox:
             await self._later(message, SlackProblem(type(problem).__name__))
             return
         self._refused.pop(message.lane, None)
-
-        def note(unit: Unit) -> None:
-            then(unit)
-            unit.delivered(message.id)
-
-        await self._note(message, note, is_done=True)
+        await self._note(message, then, is_done=True)
         self._look_first.discard(message.id)
 
     async def _later(self, message: OwedMessage, problem: SlackProblem) -> None:
