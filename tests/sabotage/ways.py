@@ -571,7 +571,7 @@ WAYS = (
         "on Postgres a transaction of which nothing was kept is taken for written",
         "bot/store/libpq.py",
         '.command_status) != b"COMMIT":',
-        '.command_status) is None:',
+        ".command_status) is None:",
         "tests/bot/test_postgres.py",
     ),
     one(
