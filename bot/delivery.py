@@ -46,7 +46,7 @@ LOOKS = 3
 """How often a message that cannot be looked for is held back before it is posted all the same."""
 
 Then = Callable[[Unit], None]
-"""What to write down about a message, in one transaction with what is next in its lane."""
+"""What to write down in the transaction that also notes that a message was delivered."""
 Paint = Callable[[Person], Awaitable[Block]]
 """What somebody's App Home is to show now."""
 
@@ -104,7 +104,7 @@ class Delivery:
     home: Paint
 
     async def send(self, message: OwedMessage, look_first: bool) -> Then:
-        """Returns how to write down that it is delivered. `look_first`: it may be there already."""
+        """Returns what is to be written down about it. `look_first`: it may be there already."""
         body: dict[str, Any] = json.loads(message.body) if message.body else {}
         match Kind(message.kind):
             case Kind.CARD:
@@ -117,7 +117,7 @@ class Delivery:
                 await self._direct(message, body)
             case Kind.WHISPER:
                 await self._whisper(message, body)
-        return lambda unit: unit.delivered(message.id)
+        return _nothing
 
     async def _home(self, message: OwedMessage, body: Mapping[str, Any]) -> Then:
         """Paint somebody's App Home. Whoever left does not look any more."""
@@ -171,7 +171,7 @@ class Delivery:
             )
         )
         if batch is None:
-            return lambda unit: unit.delivered(message.id)
+            return _nothing
         asked, lines = batch
         painted = batch_card(asked, lines, self.facts[asked.asked.provider])
         outcome = _outcome_of_all(message, asked, lines, head)
@@ -289,6 +289,10 @@ class Delivery:
             return None
         mark = message.mark
         return next((one for one in posted if one.is_ours and one.payload.get("message") == mark), None)
+
+
+def _nothing(_unit: Unit) -> None:
+    """There is nothing to write down besides."""
 
 
 def _shown(message: OwedMessage, known: Place | None, place: Place, last: int) -> Then:

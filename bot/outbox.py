@@ -308,7 +308,12 @@ class Outbox:
             await self._later(message, SlackProblem(type(problem).__name__))
             return
         self._refused.pop(message.lane, None)
-        await self._note(message, then, is_done=True)
+
+        def note(unit: Unit) -> None:
+            then(unit)
+            unit.delivered(message.id)
+
+        await self._note(message, note, is_done=True)
         self._look_first.discard(message.id)
 
     async def _later(self, message: OwedMessage, problem: SlackProblem) -> None:
