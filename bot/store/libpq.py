@@ -1,7 +1,7 @@
 """Statements on Postgres, each by one call of libpq: for `bot.store.prepared`.
 
-The driver's own cursor sends, waits and fetches in steps, and lets go of Python's lock at each of them. It
-has to wait for the lock each time, because the event loop beside it wants it too: the server is done sooner.
+The driver's own cursor sends, waits and fetches in steps, and lets go of Python's lock at each of them. To
+get it back from the event loop beside it takes longer than the server needs for most statements.
 """
 
 from __future__ import annotations
@@ -10,25 +10,30 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from psycopg import Connection, OperationalError
+from psycopg import Connection, InternalError, OperationalError
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import InvalidSqlStatementName, error_from_result
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGresult
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 _FINE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+_UNUSABLE = (InvalidSqlStatementName, FeatureNotSupported)
+"""What the server says of a statement that it has prepared and was told to forget, or whose tables have been
+changed since by a migration."""
 
 
 def begin(connection: Connection[Any], words: bytes) -> None:
-    """`words`: BEGIN, and whatever belongs to the beginning. Raises the driver's errors."""
-    _checked(connection.pgconn.exec_(words))
+    """`words`: BEGIN, and how. Raises the driver's errors, as all that is here."""
+    _said(connection.pgconn, connection.pgconn.exec_(words))
 
 
 def commit(connection: Connection[Any]) -> None:
-    """Return when the transaction is durable. One in which a statement failed ends as well, but nothing of it
-    is kept: the server says so without calling it an error, so it is called one here."""
-    if (said := _checked(connection.pgconn.exec_(b"COMMIT")).command_status) != b"COMMIT":
-        raise OperationalError(f"nothing was kept of a transaction: {(said or b'').decode()}")
+    """Return when the transaction is durable. The server ends one in which a statement had failed with a mere
+    ROLLBACK, and only warns where it had ended already; both are errors here."""
+    server = connection.pgconn
+    is_over = server.transaction_status == TransactionStatus.IDLE
+    if _said(server, server.exec_(b"COMMIT")).command_status != b"COMMIT" or is_over:
+        raise InternalError("nothing was kept of a transaction, as it had failed or ended before its COMMIT")
 
 
 class Cursor:
@@ -52,9 +57,9 @@ class Cursor:
         if words not in self._names:
             self._names[words] = self._prepare(words)
         try:
-            self._answer = _checked(self._server.exec_prepared(self._names[words], spelled))
-        except InvalidSqlStatementName:
-            self._names.clear()  # somebody had the server forget what it has prepared: all of it, most likely
+            self._answer = _said(self._server, self._server.exec_prepared(self._names[words], spelled))
+        except _UNUSABLE:
+            self._names.clear()  # most likely it is not the only one
             raise
         self.rowcount = self._answer.command_tuples or 0
 
@@ -67,8 +72,10 @@ class Cursor:
         self.rowcount = changed
 
     def fetchall(self) -> list[tuple[Any, ...]]:
+        if self._answer is None:
+            return []
         self._driver.set_pgresult(self._answer)
-        return self._driver.load_rows(0, self.rowcount, tuple)
+        return self._driver.load_rows(0, self._answer.ntuples, tuple)
 
     def close(self) -> None:
         """Keep nothing of what was answered."""
@@ -77,11 +84,15 @@ class Cursor:
 
     def _prepare(self, words: str) -> bytes:
         name = b"countersign_%d" % next(self._numbers)
-        _checked(self._server.prepare(name, words.encode()))
+        _said(self._server, self._server.prepare(name, words.encode()))
         return name
 
 
-def _checked(answer: PGresult) -> PGresult:
+def _said(server: PGconn, answer: PGresult) -> PGresult:
+    """The answer, unless it is an error."""
+    if server.status == ConnStatus.BAD:
+        # The connection knows why it was closed. The answer may only know that it is.
+        raise OperationalError(server.get_error_message())
     if answer.status not in _FINE:
         raise error_from_result(answer)
     return answer

@@ -7,18 +7,18 @@ has read can change under it. Time is the database's: machines need not agree.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from psycopg import RawCursor
+from psycopg import RawCursor, RawServerCursor
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bot.errors import StorageError
 from bot.store import libpq
-from bot.store.prepared import CURSOR, Prepared
+from bot.store.prepared import OUR_CURSOR, Prepared
 
 LOCKS = 0x0C5150
 """The first half of all our advisory locks; a database of its own has no others."""
@@ -44,9 +44,9 @@ _LIMITS = (
     # A process that was stopped in the middle of a transaction must not hold up all others for ever.
     "-c idle_in_transaction_session_timeout=10000"
 )
-_PASSING = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03", "53300", "26000")
+_PASSING = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03", "53300", "26000", "0A000")
 """Serialization, deadlock, lock and idle time-outs, a server that stops or starts, too many connections, and
-prepared statements that it was told to forget."""
+prepared statements that it was told to forget or whose tables were changed."""
 
 
 class Postgres:
@@ -55,8 +55,8 @@ class Postgres:
     is_shared = True
 
     def __init__(self, url: str) -> None:
-        self.writer = _open(url, "BEGIN ISOLATION LEVEL READ COMMITTED")
-        self.reader = _open(url, "BEGIN ISOLATION LEVEL REPEATABLE READ", connections=2)
+        self.writer = _open(url, "READ COMMITTED")
+        self.reader = _open(url, "REPEATABLE READ", connections=2)
 
     def begin(self, connection: Connection) -> datetime:
         """The time is read when the lock is held, so that the history is in the order of its times."""
@@ -84,9 +84,18 @@ class Postgres:
 
 
 def engine_for_migrations(url: str) -> Engine:
-    """A transaction waits for those of others for as long as it takes."""
-    alone = f"SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})"
-    return _open(url, f"BEGIN ISOLATION LEVEL READ COMMITTED; {alone}")
+    engine = _open(url, "READ COMMITTED")
+    begin = engine.dialect.do_begin
+
+    def begin_alone(connection: Any) -> None:
+        """By the driver's cursor, which can be interrupted: it waits for others for as long as it takes."""
+        begin(connection)
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("SET LOCAL lock_timeout = 0")
+            cursor.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})")
+
+    engine.dialect.do_begin = begin_alone  # type: ignore[method-assign,assignment]
+    return engine
 
 
 def arguments(url: str) -> dict[str, Any]:
@@ -102,8 +111,8 @@ def options(url: str, ours: str) -> str:
     return " ".join(filter(None, [*([given] if isinstance(given, str) else given), ours]))
 
 
-def _open(url: str, begin: str, connections: int = 1) -> Engine:
-    """Connections that are durable, and transactions that begin as told."""
+def _open(url: str, isolation: str, connections: int = 1) -> Engine:
+    """Connections that are durable, and transactions that see of others what `isolation` lets them see."""
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -127,11 +136,12 @@ def _open(url: str, begin: str, connections: int = 1) -> Engine:
                 _insist_on_durability(cursor)
                 cursor.execute("SET datestyle = ISO")  # the driver reads no other
             connection.commit()
-            record.info[CURSOR] = libpq.Cursor(connection)
+            connection.server_cursor_factory = RawServerCursor
+            record.info[OUR_CURSOR] = libpq.Cursor(connection)
             unless_it_fits.pop_all()
 
     def begin_transaction(connection: Any) -> None:
-        libpq.begin(connection.driver_connection, begin.encode())
+        libpq.begin(connection.driver_connection, f"BEGIN ISOLATION LEVEL {isolation}".encode())
 
     def commit(connection: Any) -> None:
         libpq.commit(connection.driver_connection)

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
-CURSOR = "cursor"
-"""Where a connection has a cursor of ours in its `info`; else it is the driver's own."""
+OUR_CURSOR = "cursor"
+"""Where the `info` of a connection has a cursor of ours to be used; others have the driver's own."""
 Values = Mapping[str, Any]
 Convert = Callable[[Any], Any]
 """One value, on its way to the driver or back."""
@@ -116,7 +116,7 @@ def _cursor(connection: Connection, words: str) -> Iterator[Any]:
     lost is not used any more."""
     lent = connection.connection
     try:
-        with closing(connection.info.get(CURSOR) or lent.cursor()) as cursor:
+        with closing(connection.info.get(OUR_CURSOR) or lent.cursor()) as cursor:
             yield cursor
     except connection.dialect.loaded_dbapi.Error as problem:
         is_lost = connection.dialect.is_disconnect(problem, lent, None)

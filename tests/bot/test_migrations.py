@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -209,6 +211,7 @@ def listed(store: Store) -> set[str]:
     return {one.id for one in store.read_now(lambda unit: unit.requests(requester=str(ALICE)))}
 
 
+WAITS = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 UPGRADE = "import sys; from bot.store import schema; sys.stdin.read(1); schema.upgrade(sys.argv[1])"
 
 
@@ -233,6 +236,25 @@ def test_on_postgres_whoever_comes_second_waits_for_the_first_however_long_it_ta
         first.change(f"SELECT pg_advisory_unlock({LOCKS}, {MIGRATING})")
         second.join(20)
         assert schema.problem(url) is None
+
+
+def test_on_postgres_whoever_waits_can_be_interrupted() -> None:
+    with postgres.new_database(empty=True) as url, connected(url) as first:
+        first.change(f"SELECT pg_advisory_lock({LOCKS}, {MIGRATING})")
+        command = [sys.executable, "-c", UPGRADE, url]
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as second:
+            assert second.stdin
+            second.stdin.close()
+            try:
+                until = time.monotonic() + 30
+                while not first.rows(WAITS):
+                    assert time.monotonic() < until
+                    time.sleep(0.01)  # it has to be asked; nothing tells us
+                second.send_signal(signal.SIGINT)
+                assert second.wait(10) != 0
+            finally:
+                second.kill()
+        assert described(url) == []
 
 
 # --- a migration that does not get to its end -------------------------------------------------------------

@@ -30,6 +30,7 @@ from tests.bot.stores import opened
 from tests.past_the_bot import change, held, rows
 from tests.wire import Moment, Wire, wired
 
+INSERT = b"INSERT INTO event"
 COMMIT = b"COMMIT\x00"
 """As it is said on the wire; not `READ COMMITTED`."""
 
@@ -64,10 +65,22 @@ def setting(unit: Unit, name: str) -> object:
     return unit._connection.exec_driver_sql(f"SHOW {name}").scalar()
 
 
+def prepared(unit: Unit) -> dict[str, str]:
+    """What it has prepared for this connection, and under which name."""
+    found = unit._connection.exec_driver_sql("SELECT statement, name FROM pg_prepared_statements")
+    return {words: name for words, name in found if name.startswith("countersign")}
+
+
 # --- connections that break ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", [b"BEGIN", b"INSERT", COMMIT], ids=["begin", "insert", "commit"])
+def known_to_the_server(unit: Unit) -> dict[bytes, bytes]:
+    """Of some statements that are there for good, the names by which they are said from now on."""
+    unit.begin("r0", replace(requested(), reference_key="key0"), "4710")
+    return {words.split(" (")[0].encode(): f"{name}\x00".encode() for words, name in prepared(unit).items()}
+
+
+@pytest.mark.parametrize("word", [b"BEGIN", INSERT, COMMIT], ids=["begin", "insert", "commit"])
 @pytest.mark.parametrize("moment", ["before", "in", "after"])
 def test_whenever_the_connection_breaks_the_unit_is_run_again_and_has_its_effect_once(
     wire: Wire, database: str, word: bytes, moment: Moment
@@ -79,15 +92,15 @@ def test_whenever_the_connection_breaks_the_unit_is_run_again_and_has_its_effect
         return found[-1] or unit.begin("r1", requested(), "4711")
 
     with opened(wire.url, None) as store:
-        store.write_now(lambda unit: None)  # a connection that has proved good
-        wire.cut(word, moment)
+        known = store.write_now(known_to_the_server)
+        wire.cut(known.get(word, word), moment)
         asked = store.write_now(ask)
         assert wire.cuts == 1
         assert store.read_now(lambda unit: unit.request("r1")) == asked
         was_committed = word == COMMIT and moment != "before"
         assert found == ([None, asked] if was_committed else [None] if word == b"BEGIN" else [None, None])
-        assert store.read_now(lambda unit: unit.verify(Head())).seq == 1
-    assert rows(database, "SELECT count(*) FROM event") == [(1,)]
+        assert store.read_now(lambda unit: unit.verify(Head())).seq == 2
+    assert rows(database, "SELECT count(*) FROM event") == [(2,)]
 
 
 def test_claims_whose_answer_was_lost_are_not_left_lying_until_their_lease_ends(wire: Wire) -> None:
@@ -130,24 +143,19 @@ def test_a_server_that_is_gone_is_an_error_and_one_that_comes_back_is_used_again
 # --- statements that the server has prepared --------------------------------------------------------------
 
 
-def statements(unit: Unit) -> list[str]:
-    """What it has prepared for this connection: the tables that are read or written."""
-    found = unit._connection.exec_driver_sql("SELECT statement FROM pg_prepared_statements").scalars()
-    return sorted(words for words in found if "event" in words)
-
-
 def test_each_is_prepared_once_for_a_connection_whatever_becomes_of_the_transactions(store: Store) -> None:
     def fail(unit: Unit) -> None:
         note(unit)
         raise RuntimeError("the middle of it")
 
     store.write_now(note)
-    before = store.write_now(statements)
+    before = store.write_now(prepared)
     for _ in range(3):
         with pytest.raises(RuntimeError):
             store.write_now(fail)
         store.write_now(note)
-    assert store.write_now(statements) == before != []
+    assert store.write_now(prepared) == before
+    assert len(before) == 3
 
 
 def test_what_the_server_has_forgotten_is_prepared_anew(store: Store) -> None:
@@ -161,8 +169,20 @@ def test_what_the_server_has_forgotten_is_prepared_anew(store: Store) -> None:
     assert store.read_now(lambda unit: unit.verify(Head())).seq == 2
 
 
-def test_a_transaction_in_which_something_failed_is_never_taken_for_written(store: Store) -> None:
-    """The server ends it without an error, and keeps nothing."""
+def test_what_was_prepared_before_a_table_was_changed_is_prepared_anew(store: Store, database: str) -> None:
+    def owe(unit: Unit) -> None:
+        unit.owe("r1", "said", request_id=None, target=CHANNEL)
+
+    store.write_now(owe)
+    for use in (store.write_now, store.read_now):
+        assert len(use(lambda unit: unit.owed())) == 1
+    change(database, "ALTER TABLE message ALTER COLUMN target TYPE text")
+    for use in (store.write_now, store.read_now):
+        assert len(use(lambda unit: unit.owed())) == 1
+
+
+def test_a_transaction_that_failed_or_is_over_is_never_taken_for_written(store: Store) -> None:
+    """The server answers COMMIT without an error, and keeps nothing."""
 
     def go_on_all_the_same(unit: Unit) -> None:
         note(unit)
@@ -170,9 +190,14 @@ def test_a_transaction_in_which_something_failed_is_never_taken_for_written(stor
         with suppress(IntegrityError):
             note(unit)
 
-    with pytest.raises(StorageError, match="ROLLBACK"):
-        store.write_now(go_on_all_the_same)
-    assert store.read_now(lambda unit: unit.head()) == Head()
+    def end_it(unit: Unit) -> None:
+        note(unit)
+        unit._connection.exec_driver_sql("ROLLBACK")
+
+    for work in (go_on_all_the_same, end_it):
+        with pytest.raises(StorageError, match="nothing was kept of a transaction"):
+            store.write_now(work)
+        assert store.read_now(lambda unit: unit.head()) == Head()
     store.write_now(note)
 
 

@@ -21,7 +21,9 @@ from bot.errors import StorageError
 from bot.model import ApprovalTakenBack, Approved, Denied, OrderRead, Permitted, Person, order_key
 from bot.store import Store, Unit, postgres, prepared
 from bot.store.chain import Head
+from bot.store.database import said
 from bot.store.prepared import Prepared, Upsert
+from bot.store.reading import reading
 from bot.store.slots import Slots, Terms
 from bot.store.tables import VoteRow
 from tests.bot.builders import BOB, CAROL, CHANNEL, an_order
@@ -232,16 +234,20 @@ def test_every_statement_says_and_reads_what_sqlalchemy_would(store: Store, cloc
 
 VOTE: Prepared = Prepared(insert(VoteRow))
 VOTES = Prepared(select(VoteRow.person).where(col(VoteRow.request_id) == bindparam("request")))
+OF_R1 = {"request": "r1"}
+
+
+def vote(person: str) -> dict[str, str]:
+    return {"request_id": "r1", "person": person, "digest": "card"}
 
 
 def test_the_drivers_errors_are_those_of_sqlalchemy_and_show_no_values(store: Store) -> None:
     told: list[IntegrityError] = []
 
     def twice(unit: Unit) -> None:
-        vote = {"request_id": "r1", "person": "secret", "digest": "card"}
-        VOTE.change(unit._connection, [vote])
+        VOTE.change(unit._connection, [vote("secret")])
         try:
-            VOTE.change(unit._connection, [vote])
+            VOTE.change(unit._connection, [vote("secret")])
         except IntegrityError as problem:
             told.append(problem)
             raise
@@ -250,7 +256,7 @@ def test_the_drivers_errors_are_those_of_sqlalchemy_and_show_no_values(store: St
         store.write_now(twice)
     assert isinstance(told[0].orig, (sqlite3.IntegrityError, psycopg.IntegrityError))
     assert (told[0].params, told[0].hide_parameters, told[0].connection_invalidated) == (None, True, False)
-    assert store.read_now(lambda unit: VOTES.ask(unit._connection, {"request": "r1"}).all()) == []
+    assert store.read_now(lambda unit: VOTES.ask(unit._connection, OF_R1).all()) == []
 
 
 @pytest.mark.parametrize("values", [{}, {"request": "r1", "more": 1}, {"other": "r1"}])
@@ -263,32 +269,43 @@ def test_values_that_the_statement_does_not_have_are_an_error_and_nothing_is_sai
 
 
 def test_rows_that_differ_in_what_they_have_are_an_error(store: Store) -> None:
-    rows = [{"request_id": "r1", "person": "a", "digest": "card"}, {"request_id": "r1", "person": "b"}]
+    rows = [vote("a"), {"request_id": "r1", "person": "b"}]
     with told_to_the_driver() as told, pytest.raises(TypeError):
         store.write_now(lambda unit: VOTE.change(unit._connection, rows))
     assert [words for words, _ in told if "clock_timestamp" not in words] == []
 
 
+def test_a_statement_is_the_same_for_whoever_only_reads(store: Store, database: str) -> None:
+    """On Postgres their connection has another way to write down where values belong."""
+    store.write_now(lambda unit: VOTE.change(unit._connection, [vote("a"), vote("b")]))
+    with reading(database) as connection:
+        for ask in (VOTES.ask, lambda *_: store.read_now(lambda unit: VOTES.ask(unit._connection, OF_R1))):
+            assert sorted(ask(connection, OF_R1).scalars()) == ["a", "b"]
+
+
 @pytest.mark.parametrize("storage", ["postgres"])
 def test_a_connection_that_is_lost_is_not_used_again(store: Store) -> None:
     def kill(unit: Unit) -> None:
+        VOTES.ask(unit._connection, OF_R1)  # so that the server knows the statement already
         seen.append(unit._connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
         if len(seen) == 1:
             with killer.connect() as other:
-                other.exec_driver_sql(f"SELECT pg_terminate_backend({seen[0]})")
+                other.exec_driver_sql(f"SELECT pg_terminate_backend({seen[0]}, 5000)")
         try:
-            VOTES.ask(unit._connection, {"request": "r1"})
+            VOTES.ask(unit._connection, OF_R1)
         except DBAPIError as problem:
-            told.append((problem.connection_invalidated, unit._connection.invalidated))
+            told.append((problem.connection_invalidated, unit._connection.invalidated, said(problem)))
             raise
 
     seen: list[int] = []
-    told: list[tuple[bool, bool]] = []
+    told: list[tuple[bool, bool, str]] = []
     killer = create_engine(store._database.writer.url)
     store.write_now(kill)
     killer.dispose()
     assert len(set(seen)) == len(seen) == 2
-    assert told == [(True, True)]
+    ((is_lost, is_renewed, why),) = told
+    assert (is_lost, is_renewed) == (True, True)
+    assert "terminating connection due to administrator command" in why
 
 
 @pytest.mark.parametrize("storage", ["sqlite"])
@@ -300,7 +317,7 @@ def test_a_connection_on_which_the_disk_failed_is_not_used_again(store: Store) -
 
     def write(unit: Unit) -> None:
         seen.append(unit._connection.connection.dbapi_connection)
-        VOTE.change(unit._connection, [{"request_id": "r1", "person": "a", "digest": "card"}])
+        VOTE.change(unit._connection, [vote("a")])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prepared, "carry_out", Mock(side_effect=broken))

@@ -25,8 +25,8 @@ class Scissors:
     """Cuts the wire at commit number `at` of what is written; with `carried_out`, when it is carried out."""
 
     def __init__(self, at: int, carried_out: bool, writing: bytes = b"") -> None:
-        """`writing`: counts only commits of transactions in which the client says so. It says the first
-        five times; then the server knows the statement by a name."""
+        """`writing`: counts only commits of transactions in which the client says so. It says so once in a
+        connection; then the server knows the statement by a name."""
         self.at = at
         self.carried_out = carried_out
         self.commits = 0

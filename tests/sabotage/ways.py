@@ -570,17 +570,38 @@ WAYS = (
         "rolled-back-is-done",
         "on Postgres a transaction of which nothing was kept is taken for written",
         "bot/store/libpq.py",
-        '.command_status) != b"COMMIT":',
-        ".command_status) is None:",
+        '.command_status != b"COMMIT" or is_over:',
+        ".command_status is None:",
         "tests/bot/test_postgres.py",
     ),
     one(
         "names-that-mean-nothing",
         "what the server has forgotten is asked for by its name for ever",
         "bot/store/libpq.py",
-        "            self._names.clear()  # somebody",
-        "            pass  # somebody",
+        "            self._names.clear()",
+        "            pass",
         "tests/bot/test_postgres.py",
+    ),
+    one(
+        "lost-and-used-again",
+        "an answer from a connection that is lost is an answer",
+        "bot/store/libpq.py",
+        "        raise OperationalError(server.get_error_message())\n",
+        "        return answer\n",
+        "tests/bot/test_prepared.py",
+    ),
+    one(
+        "deaf-to-ctrl-c",
+        "a migration that waits for others cannot be interrupted",
+        "bot/store/postgres.py",
+        """        with closing(connection.cursor()) as cursor:
+            cursor.execute("SET LOCAL lock_timeout = 0")
+            cursor.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATING})")
+""",
+        """        libpq.begin(connection.driver_connection, b"SET LOCAL lock_timeout = 0")
+        libpq.begin(connection.driver_connection, b"SELECT pg_advisory_xact_lock(%d, 2)" % LOCKS)
+""",
+        "tests/bot/test_migrations.py",
     ),
     one(
         "changed-in-all",
@@ -595,7 +616,7 @@ WAYS = (
         "an error of the server is taken for an answer",
         "bot/store/libpq.py",
         "    if answer.status not in _FINE:\n",
-        "    if False:\n",
+        "    if server.status is None:\n",
         "tests/bot/test_prepared.py",
     ),
     one(
