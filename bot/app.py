@@ -27,7 +27,7 @@ from bot.logs import get_logger
 from bot.measured import Measured, Watch
 from bot.metrics import Metrics
 from bot.on_call import PagerDuty, Sources
-from bot.outbox import Outbox, OwnTurns, Retry, SlackPace
+from bot.outbox import Outbox, OwnTurns, Retry, SlackPace, for_good
 from bot.settings import Settings
 from bot.slack import Identity, Slack, SlackProblem
 from bot.store import Store
@@ -249,8 +249,11 @@ class Bot:
             name=presence.name if presence else "",
         )
         home = Home(self._store, workflow).view
-        pace = OwnTurns(self._pace, presence.tenure, self._clock) if presence else self._pace
-        self._outbox = Outbox(self._store, self._slack, self._facts, retry, pace, self._clock, idle, home)
+        tenure = presence.tenure if presence else for_good
+        pace = OwnTurns(self._pace, tenure, self._clock)
+        self._outbox = Outbox(
+            self._store, self._slack, self._facts, retry, pace, self._clock, idle, home, tenure
+        )
         self._store.on_news(self._tell)
         if presence:
             self._store.delivers = lambda: bool(presence.tenure())

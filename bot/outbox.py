@@ -2,7 +2,8 @@
 
 Within a lane messages go out in the order in which they were written down; a request is one lane. A
 card is painted from the request as it is at that moment, so ten changes while Slack was away are one
-update, and an old picture never overwrites a newer one.
+update, and an old picture never overwrites a newer one for good: a process that was stopped while it
+painted has whoever delivers since then paint once more.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
 
+from bot.announce import Kind
 from bot.delivery import (
     LONGEST_SILENCE,
     Delivery,
@@ -43,6 +45,8 @@ NOTE_AGAIN = 1.0
 """Seconds between two attempts to write down what Slack has taken."""
 PASSING = 3
 """Failures of one message in a row that are nobody's concern yet."""
+PICTURES = frozenset({Kind.CARD, Kind.HOME})
+"""Of which the last one counts."""
 CLOSED = UNREACHABLE | {"is_inactive"}
 """Slack's answers that do not change until somebody does something about the channel; those that begin
 with `restricted_action` are others."""
@@ -70,6 +74,11 @@ class SlackPace:
         mine = max(self._free_at.get(channel, 0.0), now - self._every * (self._burst - 1))
         self._free_at[channel] = mine + self._every
         await asyncio.sleep(max(0.0, mine - now))
+
+
+def for_good() -> int:
+    """The tenure of a process that has the right to deliver for as long as it lives."""
+    return 1
 
 
 class OwnTurns:
@@ -116,14 +125,17 @@ class Outbox:
         clock: Callable[[], datetime],
         idle: float = 30.0,
         home: Paint = an_empty_home,
+        tenure: Callable[[], int] = for_good,
     ) -> None:
         """`idle`: seconds after which the database is read again even if nobody woke us. `home`: what
-        somebody's App Home is to show."""
+        somebody's App Home is to show. `tenure`: a number for each time this process got the right to
+        deliver; 0 while it has none."""
         self._store = store
         self._delivery = Delivery(store, slack, facts, pace, clock, Silences(clock), home)
         self._retry = retry
         self._clock = clock
         self._idle = idle
+        self._tenure = tenure
         self._wake = asyncio.Event()
         self._is_running = False
         self._held_back: set[str] = set()
@@ -294,7 +306,10 @@ class Outbox:
 
     async def _try(self, message: OwedMessage) -> None:
         self._silenced.pop(message.lane, None)
+        tenure = self._tenure()
         try:
+            if not tenure:
+                raise Silenced(self._clock() + UNTIL_IT_IS_KNOWN)
             then = await self._delivery.send(message, message.id in self._look_first)
         except Silenced as told:
             self._silenced[message.lane] = told.until
@@ -309,9 +324,19 @@ class Outbox:
             return
         self._refused.pop(message.lane, None)
 
+        is_late = message.kind in PICTURES and tenure != self._tenure()
+
         def note(unit: Unit) -> None:
             then(unit)
             unit.delivered(message.id)
+            if is_late:  # whoever delivers now may have painted a newer one before it
+                unit.owe(
+                    message.lane,
+                    message.kind,
+                    request_id=message.request_id,
+                    target=message.target,
+                    body=message.body,
+                )
 
         await self._note(message, note, is_done=True)
         self._look_first.discard(message.id)

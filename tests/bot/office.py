@@ -12,7 +12,7 @@ from unittest.mock import patch
 from bot import announce
 from bot.delivery import Pace
 from bot.model import Approved, Denied, Event, OrderRead, Person, QuorumReached, Requested, digest
-from bot.outbox import Outbox, Retry
+from bot.outbox import Outbox, Retry, for_good
 from bot.slack import Slack
 from bot.store import Store, Unit
 from bot.store.messages import OwedMessage
@@ -47,10 +47,10 @@ class Office:
         on_commit(store, self._committed.set)
         self.outbox = self.new_outbox()
 
-    def new_outbox(self, pace: Pace | None = None) -> Outbox:
+    def new_outbox(self, pace: Pace | None = None, tenure: Callable[[], int] = for_good) -> Outbox:
         """As after a restart: whatever was only remembered is forgotten."""
-        pace = pace or NoPace()
-        outbox = self.outbox = Outbox(self.store, self.slack, {"digicert": FACTS}, RETRY, pace, self.clock)
+        facts, pace = {"digicert": FACTS}, pace or NoPace()
+        outbox = self.outbox = Outbox(self.store, self.slack, facts, RETRY, pace, self.clock, tenure=tenure)
         self.store.on_news(lambda news: outbox.wake_for(news.owed_in, news.awaited_in))
         return self.outbox
 

@@ -735,6 +735,47 @@ async def test_what_does_not_end_in_time_is_cut_off_and_still_owed(office: Offic
     office.workspace.release()
 
 
+# --- the right to deliver, which another process may have taken over --------------------------------------
+
+
+async def test_a_picture_of_a_process_that_was_stopped_meanwhile_is_painted_once_more(office: Office) -> None:
+    """It may have come after a newer one, and would stay."""
+    tenure = 1
+    office.new_outbox(tenure=lambda: tenure)
+    async with office.delivering():
+        await office.begin()
+        await office.delivered()
+        for now in (1, 2):
+            office.workspace.fail_next("chat.update", "hang")
+            before = len(office.calls("chat.update"))
+            await office.happen("r1", Held(f"reason {now}"))
+            await office.workspace.wait_until(lambda: office.workspace.faults.hanging)
+            tenure = now
+            office.workspace.release()
+            await office.delivered()
+            assert len(office.calls("chat.update")) - before == now
+    assert len(office.told("reason 2")) == 1, "words are not said twice"
+
+
+async def test_without_the_right_nothing_is_begun(office: Office) -> None:
+    tenure, asked = 0, asyncio.Event()
+
+    def of_mine() -> int:
+        asked.set()
+        return tenure
+
+    office.new_outbox(tenure=of_mine)
+    async with office.delivering():
+        await office.begin()
+        await asked.wait()
+        await office.outbox.drain(10)
+        assert office.workspace.calls == []
+        tenure = 1
+        office.later()
+        await office.delivered()
+    assert len(office.cards) == 1
+
+
 # --- many at once -----------------------------------------------------------------------------------------
 
 

@@ -567,6 +567,22 @@ WAYS = (
         "tests/bot/test_prepared.py",
     ),
     one(
+        "an-old-picture-stays",
+        "a process that was stopped while it painted leaves its old picture on the card",
+        "bot/outbox.py",
+        "is_late = message.kind in PICTURES and tenure != self._tenure()",
+        "is_late = False",
+        "tests/bot/test_outbox.py",
+    ),
+    one(
+        "begun-without-the-right",
+        "a process goes on to deliver although another one has the right to",
+        "bot/outbox.py",
+        "            if not tenure:\n",
+        "            if False:\n",
+        "tests/bot/test_outbox.py",
+    ),
+    one(
         "rolled-back-is-done",
         "on Postgres a transaction of which nothing was kept is taken for written",
         "bot/store/libpq.py",
