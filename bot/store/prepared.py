@@ -2,8 +2,8 @@
 
 From a statement to its rows, SQLAlchemy takes ten times as long as SQLite takes to carry it out, and a
 cancellation has more than a hundred statements. What is left to it is what it knows best: the words, how a
-value is spelled for a column and read from it, connections, when a transaction begins and ends, and which kind
-of error it was.
+value is spelled for a column and read from it, connections, when a transaction begins and ends, and which
+kind of error it was.
 """
 
 from __future__ import annotations
