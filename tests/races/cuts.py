@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,8 +26,7 @@ class Scissors:
     """Cuts the wire at commit number `at` of what is written; with `carried_out`, when it is carried out."""
 
     def __init__(self, at: int, carried_out: bool, writing: bytes = b"") -> None:
-        """`writing`: counts only commits of transactions in which the client says so. It says so once in a
-        connection; then the server knows the statement by a name."""
+        """`writing`: counts only commits of transactions in which the client says so."""
         self.at = at
         self.carried_out = carried_out
         self.commits = 0
@@ -38,9 +38,17 @@ class Scissors:
             return  # it reads, and nothing is lost with that
         self._said += data
         if b"COMMIT" in data:
-            self.commits += self._writing in self._said
-            self._cut(line, self._writing in self._said)
+            counts = any(words in self._said for words in self._words_in(line))
+            self.commits += counts
+            self._cut(line, counts)
             self._said = b""
+
+    def _words_in(self, line: Line) -> list[bytes]:
+        """What is said, and the names under which this server knows it from the first time on."""
+        if not self._writing:
+            return [b""]
+        known = re.compile(rb"(countersign_\d+\x00)" + re.escape(self._writing)).findall(bytes(line.heard))
+        return [self._writing, *(b"\x00" + name for name in known)]
 
     def _cut(self, line: Line, counts: bool) -> None:
         if not counts or self.commits != self.at:
