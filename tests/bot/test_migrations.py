@@ -241,7 +241,9 @@ def test_on_postgres_whoever_comes_second_waits_for_the_first_however_long_it_ta
 def test_on_postgres_whoever_waits_can_be_interrupted() -> None:
     with postgres.new_database(empty=True) as url, connected(url) as first:
         first.change(f"SELECT pg_advisory_lock({LOCKS}, {MIGRATING})")
-        command = [sys.executable, "-c", UPGRADE, url]
+        # Whoever is begun in the background by a shell is deaf to it, and so is everybody they begin.
+        hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        command = [sys.executable, "-c", f"{hears}; {UPGRADE}", url]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as second:
             assert second.stdin
             second.stdin.close()
