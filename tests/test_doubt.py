@@ -169,8 +169,8 @@ async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok(world: Worl
             while not any(line["event"] == "answered_too_late" for line in log):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # it tells nobody but its log that it has given up
     assert not answer.ok
-    assert rows(world.database, "SELECT * FROM event WHERE kind = 'approved'") == []
     await world.stop_bot()
+    assert rows(world.database, "SELECT * FROM event WHERE kind = 'approved'") == []
     late = [problem for problem in world.workspace.problems if "acknowledged after" in problem]
     assert late == [], "nor by anybody else, too late"
     world.workspace.problems.clear()  # that there was no answer in time is the point
