@@ -16,6 +16,7 @@ from bot.listeners import register
 from bot.listeners.payload import Body, pressed, text_at
 from bot.logs import about, get_logger
 from bot.slack import Identity, Slack
+from bot.store import within
 from bot.traces import span
 from bot.workflow import Workflow
 
@@ -33,6 +34,9 @@ _REQUEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ID = re.compile(r"[\x21-\x7e]+")
 SLACK_WAITS = 3.0
 """Seconds for an answer."""
+WORTH_WRITING = 2.4
+"""Seconds after which nothing of it is begun any more in the database. To find that it is too late takes as
+long as one try, 0.4 s, so that an answer that says so is still heard."""
 
 
 def is_understood(payload: Body) -> bool:
@@ -58,7 +62,7 @@ async def answer(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
         return BoltResponse(status=200)  # Slack would send it again and again
     whom = _whom_and_what(payload)
     began = time.monotonic()
-    with about(**whom), span(f"hear: {_kind(payload)}", **whom):
+    with about(**whom), span(f"hear: {_kind(payload)}", **whom), within(WORTH_WRITING):
         answered = await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
         if time.monotonic() - began >= SLACK_WAITS:
             # Slack has told the person that it failed, and this "ok" may be that of the leftovers: Bolt asks

@@ -4,7 +4,8 @@ Everything that happens to a request is saved in one transaction of a `Unit`. `S
 transactions; `chain` keeps the history tamper-evident; `tables` names what is on disk.
 """
 
+from bot.store.deadline import within
 from bot.store.store import Store
 from bot.store.unit import Unit
 
-__all__ = ["Store", "Unit"]
+__all__ = ["Store", "Unit", "within"]

@@ -20,6 +20,7 @@ from bot.errors import Conflict, StorageError
 from bot.logs import get_logger
 from bot.model import AttemptRefused, Event, Permitted, Person
 from bot.store.database import open_database, said
+from bot.store.deadline import deadline, must_not_have_passed
 from bot.store.slots import Slots
 from bot.store.together import Piece, Together
 from bot.store.transaction import MESSAGES, WORK, Known, News, utc_now
@@ -73,9 +74,10 @@ class Store:
         cannot be written. Others may be in the same transaction. `work` may run more than once: because
         another one failed, because the database was busy, or after it was committed if the connection
         broke just then. So it must not act outside of the unit, and doing it twice must be as good as
-        once. When whoever awaits this is cancelled it may be done or not.
+        once. When whoever awaits this is cancelled it may be done or not. Within a `deadline` it is not
+        begun after that: then nothing is written, however long the others took.
         """
-        piece = Piece(work)
+        piece = Piece(work, deadline())
         try:
             result = await self._writing.run(piece)
         except StorageError:
@@ -137,7 +139,11 @@ class Store:
         self._database.reader.dispose()
 
     def _write_one(self, piece: Piece[Any]) -> None:
-        self._try(lambda: self._write_all([piece]))
+        def once() -> None:
+            must_not_have_passed(piece.until)  # rather than wait for the database, and find it out then
+            self._write_all([piece])
+
+        self._try(once)
 
     def _read_one(self, piece: Piece[Any]) -> None:
         self._try(lambda: self._read_all([piece]))

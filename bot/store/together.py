@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from threading import Lock
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from bot.logs import get_logger
+from bot.store.deadline import must_not_have_passed
 from bot.store.unit import Unit
 
 log = get_logger(__name__)
@@ -33,13 +35,16 @@ class Piece(Generic[T]):
     to the log when a callback fails."""
 
     work: Callable[[Unit], T]
+    until: float = inf
+    """By `monotonic`: after that it is not begun any more."""
     units: list[Unit] = field(default_factory=list)
     """In which it was run. The last is the one that was committed. Those before it were rolled back, but one
     of them may have been committed as well where a connection was lost."""
     _result: list[T] = field(default_factory=list)
 
     def run_in(self, unit: Unit) -> Unit:
-        """Raises what the work raises."""
+        """Raises what the work raises, and `StorageError` when it is too late."""
+        must_not_have_passed(self.until)
         self.units.append(unit)
         self._result = [self.work(unit)]
         return unit

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
 from bot.model import Denied
-from bot.store import Store, Unit, slots, together
+from bot.store import Store, Unit, deadline, slots, together, within
 from bot.store.chain import Head
 from bot.store.slots import Terms
 from bot.store.transaction import News
@@ -228,6 +228,61 @@ async def test_what_nobody_waits_for_any_more_is_left_out_unless_it_was_begun(st
     go_on.set()
     assert [await asked[0], await asked[2]] == [0, 2]
     assert numbers(store) == [13, 0, 2]
+
+
+class Late:
+    """It is this late, by the clock of the deadlines."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(deadline, "monotonic", lambda: self.now)
+
+
+async def test_what_somebody_waited_for_too_long_is_not_begun_and_the_others_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Late(monkeypatch)
+    async with busy(store.write):
+        with within(2):
+            asked = [asyncio.ensure_future(store.write(note(1)))]
+        with within(3):
+            asked += [asyncio.ensure_future(store.write(note(2)))]
+        asked += [asyncio.ensure_future(store.write(note(3)))]
+        late.now = 2
+    too_late, in_time, whenever = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(too_late, StorageError)
+    assert "busy for too long" in too_late.advice
+    assert (in_time, whenever) == (2, 3)
+    assert numbers(store) == [2, 3]
+
+
+async def test_what_the_database_was_too_busy_for_is_not_tried_after_its_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, tried = Late(monkeypatch), []
+
+    def takes_a_second(_connection: object) -> None:
+        tried.append(late.now)
+        late.now += 1
+        raise OperationalError("BEGIN", {}, sqlite3.OperationalError("database is locked"))
+
+    with at_each("begin", takes_a_second), within(2.5), pytest.raises(StorageError):
+        await store.write(note(1))
+    assert tried == [0, 1, 2]
+    assert numbers(store) == []
+
+
+async def test_what_waited_too_long_for_its_transaction_to_begin_is_not_written_in_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Late(monkeypatch)
+
+    def takes_a_second(_connection: object) -> None:
+        late.now += 1
+
+    with at_each("begin", takes_a_second), within(0.5), pytest.raises(StorageError):
+        await store.write(note(1))
+    assert numbers(store) == []
 
 
 async def test_an_end_of_the_process_waits_for_one_piece_and_not_for_all_that_is_queued(
