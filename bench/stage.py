@@ -6,12 +6,14 @@ import asyncio
 import copy
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox.slack import interactions
 from sandbox.slack.example import TEAM
@@ -105,13 +107,32 @@ class Stage:
 
     async def click(self, who: str, card: Message, action: str) -> float:
         """Press that button, and return after how many seconds it was answered."""
+        payload = self._pressed(who, card, action)
+        return answered(await self.workspace.delivery.send("interactive", payload, accepts=False)).seconds
+
+    async def click_and_see(self, who: str, card: Message, action: str) -> float:
+        """The same, and return when it had left, by `perf_counter`. Slack's own part, to make up the payload
+        and a request of it, is over by then: after a pause that takes as long as much of what is measured."""
+        delivery = self.workspace.delivery
+        body, headers = delivery.packed("interactive", self._pressed(who, card, action))
+        url = urlsplit(delivery.request_url or "")
+        headers |= {"Host": url.netloc, "Content-Length": str(len(body)), "Connection": "close"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.write(f"POST {url.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        left = time.perf_counter()
+        said = await reader.read()
+        writer.close()
+        if said.split()[1:2] != [b"200"]:
+            raise AssertionError(f"not answered: {said[:200]!r}")
+        return left
+
+    def _pressed(self, who: str, card: Message, action: str) -> Json:
         found = button(card, action)
         if found is None:
             raise AssertionError(f"no {action} on: {card.readable}")
-        payload = interactions.message_click(
-            self.workspace, self.workspace.member(who), card, interactions.action_of(*found), {}
-        )
-        return answered(await self.workspace.delivery.send("interactive", payload, accepts=False)).seconds
+        member = self.workspace.member(who)
+        return interactions.message_click(self.workspace, member, card, interactions.action_of(*found), {})
 
     async def type(self, who: str, text: str) -> float:
         """Type that behind the command, and return after how many seconds it was answered."""

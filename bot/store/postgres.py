@@ -11,13 +11,11 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from psycopg import RawCursor, RawServerCursor
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bot.errors import StorageError
-from bot.store import libpq
 from bot.store.prepared import OUR_CURSOR, Prepared
 
 LOCKS = 0x0C5150
@@ -113,6 +111,11 @@ def options(url: str, ours: str) -> str:
 
 def _open(url: str, isolation: str, connections: int = 1) -> Engine:
     """Connections that are durable, and transactions that see of others what `isolation` lets them see."""
+    # Not where there is SQLite: the driver is a tenth of the memory and a twentieth of the start.
+    from psycopg import RawCursor, RawServerCursor
+
+    from bot.store import libpq
+
     engine = create_engine(
         url,
         hide_parameters=True,

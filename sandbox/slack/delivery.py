@@ -78,9 +78,14 @@ class Delivery:
         if self._session:
             await self._session.close()
 
-    async def _post(self, url: str, kind: str, payload: Json, retry: tuple[int, str] | None) -> Reply:
+    def packed(self, kind: str, payload: Json) -> tuple[bytes, dict[str, str]]:
+        """The body of the request that Slack makes, and its headers; signed now."""
         body = _encoded(kind, payload)
         headers = self._signed(body, _CONTENT_TYPES.get(kind, "application/x-www-form-urlencoded"))
+        return body.encode(), headers
+
+    async def _post(self, url: str, kind: str, payload: Json, retry: tuple[int, str] | None) -> Reply:
+        body, headers = self.packed(kind, payload)
         if retry:
             headers |= {"X-Slack-Retry-Num": str(retry[0]), "X-Slack-Retry-Reason": retry[1]}
         if self._session is None:
@@ -88,7 +93,7 @@ class Delivery:
         limit = aiohttp.ClientTimeout(total=self._workspace.ack_timeout)
         try:
             async with self._session.post(
-                url, data=body.encode(), headers=headers, timeout=limit, allow_redirects=False
+                url, data=body, headers=headers, timeout=limit, allow_redirects=False
             ) as response:
                 return await _read(response)
         except TimeoutError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +33,22 @@ def store(path: Path) -> Iterator[Store]:
 
 def note(unit: Unit) -> None:
     unit.note("started", {})
+
+
+def test_neither_postgres_nor_alembic_is_imported_to_run_on_it(store: Store, path: Path) -> None:
+    """They are a tenth of the start and of the memory."""
+    store.write_now(note)
+    runs = (
+        "import sys; from bot.cli import run; from bot.store import Store, Unit; "
+        "run.make_ready(sys.argv[1]); Store(sys.argv[1]).read_now(Unit.head); "
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", runs, url_of(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    imported = set(started.stdout.split())
+    assert "sqlalchemy" in imported
+    assert imported & {"psycopg", "psycopg_binary", "alembic", "matplotlib", "opentelemetry"} == set()
 
 
 def test_every_connection_is_durable(store: Store) -> None:
