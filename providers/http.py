@@ -1,6 +1,6 @@
 """The only way out: one call is one turn, one fresh connection, one deadline, one capped answer.
 
-Nothing else imports httpx. Nothing here logs, and no error keeps a URL: at two providers the URL
+Nothing else imports httpx or httpcore. Nothing here logs, and no error keeps a URL: at two providers the URL
 holds what is needed to cancel an order.
 """
 
@@ -25,6 +25,7 @@ from math import isfinite
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+import httpcore
 import httpx
 
 from providers import fence
@@ -40,6 +41,8 @@ _PAUSES = (0.1, 0.4)
 """Seconds between the attempts of a read; a read has one attempt more than there are pauses."""
 _NEVER_REPEATED = frozenset({"paced", "too_large", "unusable_request", "read_timeout", "connect_timeout"})
 _GATEWAY_TROUBLE = frozenset({502, 503, 504})
+_WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""An empty one is announced as well."""
 _MAX_DIGITS = 40
 _UNPUBLISHED = (15, 4 / 3)
 """The pace where a provider publishes none: 15 calls at once and one more every 4/3 of a second, which
@@ -180,6 +183,8 @@ class Http:
     def __init__(self, base_url: str, limits: HttpLimits, pace: Pace | None = None) -> None:
         """`pace`: what the provider publishes; a careful one when it publishes nothing."""
         self._origin, self._prefix = _split_base(base_url)
+        self._server = httpcore.URL(self._origin)
+        self._host = _host_header(self._origin)
         self._limits = limits
         self._pace = pace or Pace(*_UNPUBLISHED)
         self._tls = _trust()
@@ -253,42 +258,44 @@ class Http:
         headers: Mapping[str, str] | None,
         content: bytes | None,
         progress: _Progress,
-    ) -> httpx.Request:
-        target = self._prefix + path
+    ) -> httpcore.Request:
+        server = self._server
         search = "?" + urlencode(query, quote_via=quote, safe="") if query else ""
-        own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+        given = {"Host": self._host, "Accept": "application/json", **(headers or {})}
+        given |= {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+        if content or method in _WITH_A_BODY:
+            given["Content-Length"] = str(len(content or b""))
         try:
             _check_path(path)
             _check_headers(headers or {})
-            request = httpx.Request(
+            # As it is checked here it is sent: nothing on the way tidies a path or resolves its dots.
+            target = (self._prefix + path + search).encode("ascii")
+            return httpcore.Request(
                 method,
-                self._origin + target + search,
-                headers={"Accept": "application/json", **(headers or {}), **own},
+                httpcore.URL(scheme=server.scheme, host=server.host, port=server.port, target=target),
+                headers=list(given.items()),
                 content=content,
                 extensions={"trace": progress},
             )
-            # httpx tidies URLs; an order called ".." must not turn into the collection above it.
-            if request.url.raw_path == (target + search).encode("ascii"):
-                return request
-        except (ValueError, TypeError, httpx.InvalidURL):
-            pass  # raised below, so that the new error does not hold on to the old one and its URL
+        except (ValueError, TypeError):
+            pass  # raised below, so that the new error does not hold on to the old one and what it quotes
         raise NoAnswer("unusable_request", sent=False)
 
-    async def _exchange(self, request: httpx.Request, progress: _Progress) -> Answer:
-        """One attempt on a bare transport of its own.
+    async def _exchange(self, request: httpcore.Request, progress: _Progress) -> Answer:
+        """One attempt on a connection of its own.
 
-        httpx's client, which sits on top of a transport, is left out on purpose: it is the part
+        httpx's client, which sits on top of a pool of those, is left out on purpose: it is the part
         that keeps cookies, follows redirects, reads the environment and logs URLs.
         """
         await self._turn()
         progress.phase = ""
         try:
-            async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
-                response = await transport.handle_async_request(request)
-                body = await self._body(response)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, headers, body)
-        except (httpx.HTTPError, OSError) as error:  # TLS that breaks late is a bare ssl.SSLError
+            async with httpcore.AsyncHTTPConnection(request.url.origin, self._tls) as connection:
+                response = await connection.handle_async_request(request)
+                headers = httpx.Headers(response.headers)  # one that comes twice is joined
+                body = await self._body(response, headers.get("content-encoding", ""))
+                return Answer(response.status, dict(headers), body)
+        except (*_TROUBLE, OSError) as error:  # TLS that breaks late is a bare ssl.SSLError
             trouble = NoAnswer(_code_of(error, progress), sent=progress.sent)
         finally:
             await progress.hang_up()
@@ -305,23 +312,25 @@ class Http:
             pass  # raised below, without a past
         raise NoAnswer("paced", sent=False)
 
-    async def _body(self, response: httpx.Response) -> bytes:
+    async def _body(self, response: httpcore.Response, encoding: str) -> bytes:
         limit = self._limits.max_bytes
         raw = bytearray()
         async with aclosing(response):
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_stream():
                 raw += chunk
                 if len(raw) > limit:
                     raise NoAnswer("too_large", sent=True)
-        return _decoded(bytes(raw), response.headers.get("content-encoding", ""), limit)
+        return _decoded(bytes(raw), encoding, limit)
 
 
 _FIRST_BYTE = "http11.send_request_headers.started"
-"""The transport says so, and waits for us, right before it writes."""
+"""The connection says so, and waits for us, right before it writes."""
+_TROUBLE = (httpcore.NetworkError, httpcore.ProtocolError)
+"""Whatever goes wrong on a connection that has no deadlines of its own and no proxy."""
 
 
 class _Progress:
-    """How far an attempt got, as the transport's own trace tells it."""
+    """How far an attempt got, as the connection's own trace tells it."""
 
     def __init__(self, *, changes: bool) -> None:
         """`changes`: this attempt is no reading, so it stops at the fence."""
@@ -337,14 +346,14 @@ class _Progress:
             self._stream = info["return_value"]
 
     async def hang_up(self) -> None:
-        """Close the socket, which the transport forgets when its TLS handshake is interrupted
+        """Close the socket, which the connection forgets when its TLS handshake is interrupted
         (httpcore 1.0.9)."""
         if self._stream is not None:
             await self._stream.aclose()
 
     @property
     def sent(self) -> bool:
-        """Unless the transport says that it was still connecting, bytes may have left."""
+        """Unless the connection says that it was still connecting, bytes may have left."""
         return not self.phase.startswith("connection.")
 
 
@@ -359,13 +368,13 @@ async def _deadline(seconds: float, progress: _Progress) -> AsyncIterator[None]:
         raise NoAnswer("read_timeout" if sent else "connect_timeout", sent=sent) from None
 
 
-def _code_of(error: httpx.HTTPError | OSError, progress: _Progress) -> str:
+def _code_of(error: Exception, progress: _Progress) -> str:
     match error:
-        case httpx.ConnectError():
+        case httpcore.ConnectError():
             return "tls_error" if progress.phase.startswith("connection.start_tls") else "connect_error"
-        case httpx.NetworkError() | OSError():
+        case httpcore.NetworkError() | OSError():
             return "connection_lost"
-        case httpx.RemoteProtocolError() if "disconnected" in str(error) or "closed" in str(error):
+        case httpcore.RemoteProtocolError() if "disconnected" in str(error) or "closed" in str(error):
             return "connection_lost"  # only the wording depends on this text, no decision does
         case _:
             return "broken_answer"
@@ -427,6 +436,12 @@ def _split_base(base_url: str) -> tuple[str, str]:
     if prefix:
         _check_path(prefix)
     return f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else ""), prefix
+
+
+def _host_header(origin: str) -> str:
+    """Without the port where that is the usual one, as browsers have it."""
+    scheme, _, netloc = origin.partition("://")
+    return netloc.removesuffix({"http": ":80", "https": ":443"}[scheme])
 
 
 def _base_problem(base_url: str, scheme: str, host: str, userinfo: bool) -> str | None:

@@ -129,6 +129,43 @@ async def test_the_request_is_what_was_asked_for(serve: Serve) -> None:
     assert "Accept-Encoding: identity\r\n" in head
     assert "X-Key: k\r\n" in head
     assert "Content-Length: 2\r\n" in head
+    assert head.count("Host: ") == 1
+    assert f"Host: {server.url.removeprefix('http://')}\r\n" in head
+
+
+@pytest.mark.parametrize(
+    ("method", "content", "length"),
+    [
+        ("PUT", None, "0"),
+        ("POST", b"", "0"),
+        ("POST", "ü".encode(), "2"),
+        ("GET", None, ""),
+        ("DELETE", None, ""),
+    ],
+)
+async def test_a_body_is_announced_in_bytes_and_an_empty_one_where_there_may_be_one(
+    serve: Serve, method: str, content: bytes | None, length: str
+) -> None:
+    server = await serve(answers())
+    await server.http().send(method, "/a", content=content)
+    head = server.heard[0].decode()
+    assert head.count("Content-Length: ") == (1 if length else 0)
+    assert f"Content-Length: {length}\r\n" in head if length else "Transfer-Encoding" not in head
+
+
+@pytest.mark.parametrize(
+    ("base_url", "host"),
+    [
+        ("https://api.example", "api.example"),
+        ("https://api.example:443/v2", "api.example"),
+        ("https://api.example:8443", "api.example:8443"),
+        ("https://api.example:80", "api.example:80"),
+        ("http://127.0.0.1:80", "127.0.0.1"),
+        ("http://[::1]:8080", "[::1]:8080"),
+    ],
+)
+def test_the_host_is_named_without_the_usual_port(base_url: str, host: str) -> None:
+    assert Http(base_url, HttpLimits())._host == host
 
 
 def test_the_origin_holds_neither_path_nor_secret() -> None:
