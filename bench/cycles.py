@@ -13,7 +13,7 @@ from bench.stage import Stage, all_of, on_stage
 from sandbox.slack.model import View
 
 ROW = "cycles"
-CYCLES = 48
+CYCLES = 96
 AT_ONCE = 8
 
 

@@ -1,6 +1,7 @@
 """A whole cancellation by hand: as many durable commits and HTTP calls as the bot makes, without its reasons.
 
-What it says to Slack was recorded from the bot; only the order, the request and the card are put in. With
+What it says to Slack was recorded from the bot; only the order, the request and the card are put in. Each call
+to the provider has a connection of its own, as it must have in the bot: to connect is a round trip too. With
 `--bare` nothing is asked between the last approval and the cancel: two commits and one call.
 """
 
@@ -43,7 +44,6 @@ class ByHand:
         self._ledger = Ledger.of_environment()
         self._slack = aiohttp.ClientSession(headers=AUTHORIZED)
         self._trusted = ssl.create_default_context()  # once: a client makes one of its own each time
-        self._provider = self._client()
         self._cycles: dict[str, Cycle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -74,15 +74,16 @@ class ByHand:
             await self._look_up(cycle)
             await asyncio.gather(*(self._call(cycle, each) for each in self._script["asked"]))
         await self._ledger.commit()
-        async with self._client() as fresh:
-            cancel = {"status": "canceled", "note": f"request {cycle.id}"}
-            (await fresh.put(f"{_order(cycle)}/status", json=cancel, headers=_key())).raise_for_status()
+        cancel = {"status": "canceled", "note": f"request {cycle.id}"}
+        async with self._provider() as provider:
+            (await provider.put(f"{_order(cycle)}/status", json=cancel, headers=_key())).raise_for_status()
         await self._ledger.commit(COMMITS[2] - 2)
         await self._look_up(cycle)
         await self._say(cycle, 2)
 
     async def _look_up(self, cycle: Cycle) -> None:
-        (await self._provider.get(_order(cycle), headers=_key())).raise_for_status()
+        async with self._provider() as provider:
+            (await provider.get(_order(cycle), headers=_key())).raise_for_status()
 
     async def _say(self, cycle: Cycle, part: int) -> None:
         for each in self._script["said"][part]:
@@ -103,7 +104,7 @@ class ByHand:
             cycle.card = answer["ts"]
             self._cycles[cycle.card] = cycle
 
-    def _client(self) -> httpx.AsyncClient:
+    def _provider(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(trust_env=False, verify=self._trusted)
 
     def _on_the_side(self, work: Any) -> None:
