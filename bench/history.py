@@ -16,20 +16,8 @@ from itertools import islice
 from pathlib import Path
 
 from bench.mould import Mould, Rows, Texts
-from bot.model import (
-    Answered,
-    Approved,
-    Event,
-    FollowedUp,
-    OrderRead,
-    Permitted,
-    Person,
-    QuorumReached,
-    Request,
-    Requested,
-    digest,
-    reference_key,
-)
+from bot.events import Answered, Approved, Event, FollowedUp, OrderRead, Permitted, QuorumReached, Requested
+from bot.model import Person, Request, digest, reference_key
 from bot.rules import replay
 from bot.store import chain, schema
 from bot.store.codec import dump_event

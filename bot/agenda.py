@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.model import Event, Request, Requested, State
+from bot.events import Event, Requested
+from bot.model import Request, State
 
 
 class Kind(StrEnum):

@@ -17,15 +17,8 @@ from bot.blocks import notices, refusals
 from bot.blocks.text import section
 from bot.blocks.thread import thread_line
 from bot.errors import CountersignError
-from bot.model import (
-    OUTCOMES,
-    AttemptRefused,
-    Event,
-    OrderRead,
-    Person,
-    Request,
-    State,
-)
+from bot.events import AttemptRefused, Event, OrderRead
+from bot.model import OUTCOMES, Person, Request, State
 from bot.store import Unit
 from providers.contract import Facts
 

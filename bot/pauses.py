@@ -16,7 +16,8 @@ from bot.blocks import pauses
 from bot.blocks.text import literal
 from bot.directory import Directory
 from bot.errors import Refused
-from bot.model import Answered, Eligibility, Event, FollowedUp, Pause, Person, Request
+from bot.events import Answered, Event, FollowedUp
+from bot.model import Eligibility, Pause, Person, Request
 from bot.store import Store, Unit
 from providers.contract import Facts, Result
 

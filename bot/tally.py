@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.batch.rules import BatchAttemptRefused
-from bot.model import ENDED, AttemptRefused, Event, Permitted, QuorumReached, Request, Requested
+from bot.events import AttemptRefused, Event, Permitted, QuorumReached, Requested
+from bot.model import ENDED, Request
 from bot.rules import evolve
 
 QUORUM_BUCKETS = (60, 300, 900, 1800, 3600, 4 * 3600, 12 * 3600, 86400)

@@ -16,25 +16,22 @@ from math import inf
 
 from bot import agenda
 from bot.agenda import Kind
-from bot.directory import Directory
-from bot.errors import ChainBroken, CountersignError, StorageError
-from bot.logs import about, get_logger
-from bot.model import (
-    BEFORE_PERMIT,
+from bot.commands import (
     CallPerson,
     Escalate,
     Expire,
     Hold,
     Judge,
-    Permit,
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
     RecordOrder,
-    Request,
-    State,
     TakePermit,
 )
+from bot.directory import Directory
+from bot.errors import ChainBroken, CountersignError, StorageError
+from bot.logs import about, get_logger
+from bot.model import BEFORE_PERMIT, Permit, Request, State
 from bot.store import Store, Unit
 from bot.store.slots import Claimed, Terms
 from bot.supervise import Supervisor

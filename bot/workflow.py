@@ -23,33 +23,33 @@ from bot.batch.workflow import Batches
 from bot.blocks.refusals import already
 from bot.blocks.text import code, literal
 from bot.clicks import Click, must_be_its_card, same_card
-from bot.directory import Directory
-from bot.errors import AskedBefore, ChainBroken, CountersignError, HeardBefore, Outsider, Refused
-from bot.logs import get_logger
-from bot.model import (
-    BEFORE_PERMIT,
+from bot.commands import (
     Approve,
-    AttemptRefused,
     Command,
     ConfirmClosing,
     Deny,
-    Eligibility,
-    Event,
-    Finding,
-    Permit,
-    Person,
     ProposeClosing,
     Question,
     RecordAnswer,
     RecordLoss,
     RecordOrder,
-    Request,
-    Requested,
-    State,
     TakeBack,
     TakePermit,
-    Verdict,
     Withdraw,
+)
+from bot.directory import Directory
+from bot.errors import AskedBefore, ChainBroken, CountersignError, HeardBefore, Outsider, Refused
+from bot.events import AttemptRefused, Event, Requested
+from bot.logs import get_logger
+from bot.model import (
+    BEFORE_PERMIT,
+    Eligibility,
+    Finding,
+    Permit,
+    Person,
+    Request,
+    State,
+    Verdict,
     closing_digest,
     order_key,
     reference_key,

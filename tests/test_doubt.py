@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot.model import Permit, TakePermit
+from bot.commands import TakePermit
+from bot.model import Permit
 from sandbox.slack.model import Message
 from sandbox.vendors.digicert import DigiCertVendor
 from sandbox.vendors.servertastic import ServertasticVendor

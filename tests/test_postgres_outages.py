@@ -23,7 +23,8 @@ from psycopg import sql
 from structlog.testing import capture_logs
 
 from bot.app import Bot, Roles
-from bot.model import Interrupted, State
+from bot.events import Interrupted
+from bot.model import State
 from bot.store import Store, Unit, schema
 from bot.store.postgres import DELIVERING, LOCKS, WRITING
 from sandbox.vendors.vendor import Fault

@@ -16,33 +16,26 @@ from bot import cli
 from bot.blocks.notices import VERBS
 from bot.blocks.words import word
 from bot.cli import console
-from bot.errors import Refused
-from bot.model import (
+from bot.commands import (
     Approve,
     CallPerson,
     Command,
     ConfirmClosing,
     Deny,
-    Eligibility,
     Expire,
-    Finding,
     Judge,
-    Person,
     ProposeClosing,
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
     RecordOrder,
-    Request,
-    Requested,
-    State,
     TakeBack,
     TakePermit,
-    Verdict,
     Withdraw,
-    closing_digest,
-    digest,
 )
+from bot.errors import Refused
+from bot.events import Requested
+from bot.model import Eligibility, Finding, Person, Request, State, Verdict, closing_digest, digest
 from bot.rules import decide, evolve
 from bot.settings import DEFAULTS, OTHERS, SECRETS
 from providers import ADAPTERS

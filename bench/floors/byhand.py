@@ -1,8 +1,8 @@
 """A whole cancellation by hand: as many durable commits and HTTP calls as the bot makes, without its reasons.
 
-What it says to Slack was recorded from the bot; only the order, the request and the card are put in. Each call
-to the provider has a connection of its own, as it must have in the bot: to connect is a round trip too. With
-`--bare` nothing is asked between the last approval and the cancel: two commits and one call.
+What it says to Slack was recorded from the bot; only the order, the request and the card are put in. Each
+call to the provider has a connection of its own, as it must have in the bot: to connect is a round trip too.
+With `--bare` nothing is asked between the last approval and the cancel: two commits and one call.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from sqlmodel import Session, col, select
 from bot.audit.history import Row, verify
 from bot.batch.rules import Batch, BatchEvent, batch_digest
 from bot.errors import ChainBroken
-from bot.model import Event, Request
+from bot.events import Event
+from bot.model import Request
 from bot.rules import evolve
 from bot.store import Unit
 from bot.store.chain import Head

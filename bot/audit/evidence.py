@@ -13,7 +13,7 @@ from bot.audit.words import order_in_words, outcome_in_words, told
 from bot.blocks.cards import approval_card
 from bot.blocks.details import details_view
 from bot.blocks.words import in_words
-from bot.model import (
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     ApprovalVerified,
@@ -23,20 +23,15 @@ from bot.model import (
     Closed,
     ClosingProposed,
     Denied,
-    Eligibility,
     Event,
     FollowedUp,
     Interrupted,
     OrderRead,
     Permitted,
-    Person,
     Questioned,
-    Request,
-    State,
     Withdrawn,
-    closing_digest,
-    digest,
 )
+from bot.model import Eligibility, Person, Request, State, closing_digest, digest
 from providers.contract import Facts, OrderState
 
 Decision = (

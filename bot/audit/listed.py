@@ -17,7 +17,8 @@ from bot.batch.rules import (
 )
 from bot.blocks.batch_words import orders
 from bot.blocks.text import sentence
-from bot.model import Approved, Request
+from bot.events import Approved
+from bot.model import Request
 
 
 def told_of_list(event: BatchEvent) -> str:

@@ -13,16 +13,8 @@ from sqlmodel import Session, col, select
 
 from bot.audit.history import verify
 from bot.batch.rules import Batch, BatchAttemptRefused
-from bot.model import (
-    ENDED,
-    Approved,
-    AttemptRefused,
-    Event,
-    Person,
-    QuorumReached,
-    Request,
-    State,
-)
+from bot.events import Approved, AttemptRefused, Event, QuorumReached
+from bot.model import ENDED, Person, Request, State
 from bot.rules import evolve
 from bot.store import Unit
 from bot.store.chain import Head

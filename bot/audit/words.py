@@ -6,7 +6,7 @@ from typing import assert_never
 
 from bot.blocks.text import sentence
 from bot.blocks.words import FINDINGS
-from bot.model import (
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     ApprovalVerified,

@@ -13,7 +13,8 @@ from bot.admission import A_DAY_PER_ORDER, TELL_FOR, WORTH_KNOWING, shown
 from bot.batch.rules import LINES_AT_MOST, Batch, Typed
 from bot.blocks.words import word
 from bot.errors import BadForm, SomeAskedBefore
-from bot.model import Requested, reference_key
+from bot.events import Requested
+from bot.model import reference_key
 from bot.store import Unit
 from providers.contract import Facts
 

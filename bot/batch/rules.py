@@ -15,26 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from bot.commands import Approve, Command, Deny, Escalate, Expire, Question, TakeBack, Withdraw
 from bot.errors import Refused
-from bot.model import (
-    BEFORE_PERMIT,
-    OPEN,
-    Approve,
-    Command,
-    Deny,
-    Escalate,
-    Event,
-    Expire,
-    Person,
-    Question,
-    Request,
-    State,
-    TakeBack,
-    Verdict,
-    Withdraw,
-    canonical,
-    digest,
-)
+from bot.events import Event
+from bot.model import BEFORE_PERMIT, OPEN, Person, Request, State, Verdict, canonical, digest
 from bot.rules import QUESTIONS_AT_MOST, decide
 
 LINES_AT_MOST = 200

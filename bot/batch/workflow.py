@@ -42,18 +42,8 @@ from bot.blocks.refusals import already
 from bot.blocks.text import section
 from bot.clicks import Click, must_be_its_card, same_card
 from bot.errors import HeardBefore, Refused, SomeAskedBefore
-from bot.model import (
-    BEFORE_PERMIT,
-    Denied,
-    Event,
-    Held,
-    Person,
-    Request,
-    State,
-    Verdict,
-    Withdrawn,
-    reference_key,
-)
+from bot.events import Denied, Event, Held, Withdrawn
+from bot.model import BEFORE_PERMIT, Person, Request, State, Verdict, reference_key
 from bot.store import Unit
 
 SOON = timedelta(seconds=1)

@@ -20,7 +20,8 @@ from bot.blocks.cards import Message
 from bot.blocks.text import channel, code, context, literal, mention, quote, section, sentence, when
 from bot.blocks.thread import thread_line
 from bot.blocks.words import approvals, call, label, missing, the_order
-from bot.model import Event, Request, State
+from bot.events import Event
+from bot.model import Request, State
 from providers.contract import Facts
 
 EXPLAINED = 15

@@ -19,7 +19,7 @@ from bot.blocks.words import (
     tally,
     the_order,
 )
-from bot.model import (
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     ApprovalVerified,
@@ -40,11 +40,10 @@ from bot.model import (
     PersonCalled,
     Questioned,
     QuorumReached,
-    Request,
     Requested,
-    State,
     Withdrawn,
 )
+from bot.model import Request, State
 from providers.contract import Facts, OrderState
 
 _FIRST_LOOK_UP = 2

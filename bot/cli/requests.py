@@ -12,8 +12,7 @@ from bot.blocks.batch_words import in_numbers
 from bot.blocks.words import FINDINGS, in_words
 from bot.cli import evidence
 from bot.cli.console import FAILED, OK, Commands, as_json, complain, count, opened, say
-from bot.logs import one_line
-from bot.model import (
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     ApprovalVerified,
@@ -33,12 +32,11 @@ from bot.model import (
     PersonCalled,
     Questioned,
     QuorumReached,
-    Request,
     Requested,
-    State,
     Withdrawn,
-    digest,
 )
+from bot.logs import one_line
+from bot.model import Request, State, digest
 from bot.store import Unit
 
 

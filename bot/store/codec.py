@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from bot.batch.rules import Batch, BatchEvent
-from bot.model import Event, Request, canonical
+from bot.events import Event
+from bot.model import Request, canonical
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Request)

@@ -13,7 +13,7 @@ from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import col, select
 
 from bot.errors import ChainBroken
-from bot.model import Event
+from bot.events import Event
 from bot.store import chain
 from bot.store.codec import dump_event, load_event
 from bot.store.prepared import Prepared

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, func
 from sqlmodel import col, select
 
 from bot.batch.rules import BatchAttemptRefused
-from bot.model import OPEN, Event
+from bot.events import Event
+from bot.model import OPEN
 from bot.store.codec import is_of_batch, load_batch_event, load_event
 from bot.store.tables import ActionRow, EventRow, MessageRow, RequestRow
 

@@ -24,19 +24,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from bot.errors import ChainBroken, Conflict
-from bot.model import (
-    ENDED,
-    OPEN,
-    ApprovalTakenBack,
-    ApprovalVoided,
-    Approved,
-    Event,
-    OrderRead,
-    Permitted,
-    Request,
-    State,
-    order_key,
-)
+from bot.events import ApprovalTakenBack, ApprovalVoided, Approved, Event, OrderRead, Permitted
+from bot.model import ENDED, OPEN, Request, State, order_key
 from bot.rules import evolve, replay
 from bot.store import numbers
 from bot.store.chain import Head

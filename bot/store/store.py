@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from bot.errors import Conflict, StorageError
+from bot.events import AttemptRefused, Event, Permitted
 from bot.logs import get_logger
-from bot.model import AttemptRefused, Event, Permitted, Person
+from bot.model import Person
 from bot.store.database import open_database, said
 from bot.store.deadline import deadline, must_not_have_passed
 from bot.store.slots import Slots

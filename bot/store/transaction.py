@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable
 
-from bot.model import Event, Person
+from bot.events import Event
+from bot.model import Person
 from bot.store.chain import Head
 from bot.store.prepared import Prepared, Rows, Values
 from bot.store.slots import NO_SLOTS, Claimed, Slots

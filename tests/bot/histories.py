@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.model import (
+from bot.events import (
     Answered,
     Approved,
     AttemptRefused,
@@ -12,10 +12,9 @@ from bot.model import (
     OrderRead,
     Permitted,
     QuorumReached,
-    Request,
     Requested,
-    digest,
 )
+from bot.model import Request, digest
 from bot.store import Store, Unit
 from providers.contract import Outcome, Result
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order

@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 from bot import announce
 from bot.delivery import Pace
-from bot.model import Approved, Denied, Event, OrderRead, Person, QuorumReached, Requested, digest
+from bot.events import Approved, Denied, Event, OrderRead, QuorumReached, Requested
+from bot.model import Person, digest
 from bot.outbox import Outbox, Retry, for_good
 from bot.slack import Slack
 from bot.store import Store, Unit

@@ -10,25 +10,22 @@ from typing import Any
 import pytest
 
 from bot.agenda import PEOPLE, REPEAT_AFTER, Due, Kind, Timing, due, next_look
-from bot.model import (
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     Approved,
     ClosingProposed,
     Denied,
     Event,
-    Finding,
     FollowedUp,
     Held,
     Interrupted,
     OrderRead,
-    Permit,
     PersonCalled,
     QuorumReached,
-    Request,
     Requested,
-    State,
 )
+from bot.model import Finding, Permit, Request, State
 from bot.rules import evolve
 from providers.contract import Outcome, Result
 from tests.bot.builders import (

@@ -29,8 +29,9 @@ from bot.blocks.batch_notices import (
     batch_status,
 )
 from bot.blocks.text import mrkdwn
+from bot.commands import Approve
 from bot.errors import Refused
-from bot.model import Approve, Eligibility, Person, Request, State, Verdict, digest
+from bot.model import Eligibility, Person, Request, State, Verdict, digest
 from bot.rules import QUESTIONS_AT_MOST, decide, evolve
 from providers.contract import Standing
 from tests import manners

@@ -12,19 +12,8 @@ import psycopg
 import pytest
 
 from bot.errors import ChainBroken
-from bot.model import (
-    Answered,
-    Approved,
-    Event,
-    Held,
-    OrderRead,
-    Permitted,
-    Person,
-    QuorumReached,
-    Request,
-    Requested,
-    digest,
-)
+from bot.events import Answered, Approved, Event, Held, OrderRead, Permitted, QuorumReached, Requested
+from bot.model import Person, Request, digest
 from bot.store import Store, history
 from bot.store.chain import GENESIS, Head, link
 from bot.store.tables import Table

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.model import Denied, Held
+from bot.events import Denied, Held
 from bot.store.chain import Head
 from tests.bot.office import ALICE, BOB, CHANNEL, Office, open_office
 from tests.bot.stores import opened

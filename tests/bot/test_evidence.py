@@ -11,26 +11,22 @@ import pytest
 
 from bot.audit.page import page, slack
 from bot.blocks.thread import thread_line
-from bot.model import (
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     ApprovalVerified,
     Approved,
     AttemptRefused,
-    Eligibility,
     Event,
     FollowedUp,
     Held,
     OrderRead,
     Permitted,
-    Person,
     Questioned,
     QuorumReached,
-    Request,
     Requested,
-    Verdict,
-    digest,
 )
+from bot.model import Eligibility, Person, Request, Verdict, digest
 from bot.store import Store
 from providers.contract import Outcome, Result
 from tests.bot.builders import (

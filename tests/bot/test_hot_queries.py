@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from bot.model import ENDED, Denied, Expired, State
+from bot.events import Denied, Expired
+from bot.model import ENDED, State
 from bot.store import Store, Unit
 from bot.store.slots import Slots, Terms
 from tests.bot.builders import ALICE, BOB

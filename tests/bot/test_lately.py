@@ -11,8 +11,9 @@ from random import Random
 import pytest
 
 from bot import lately
+from bot.events import Denied, Event, Expired
 from bot.lately import A_DAY, DAYS, Lately
-from bot.model import Denied, Event, Expired, State
+from bot.model import State
 from bot.store import Store, Unit
 from bot.store.chain import Head
 from tests.bot.builders import BOB, NOW

@@ -17,7 +17,8 @@ from sqlmodel import Session
 
 from bot.audit.promised import _posted
 from bot.batch.rules import Batch, BatchRequested
-from bot.model import ENDED, Denied, State
+from bot.events import Denied
+from bot.model import ENDED, State
 from bot.store import Store, Unit
 from bot.store.slots import Slots, Terms
 from tests.bot.builders import ALICE, BOB, CHANNEL, TEAM

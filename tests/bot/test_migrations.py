@@ -27,7 +27,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from bot.batch.rules import Batch, BatchRequested
 from bot.errors import StorageError
-from bot.model import Closed, Denied, Finding, PersonCalled
+from bot.events import Closed, Denied, PersonCalled
+from bot.model import Finding
 from bot.store import Store, Unit, schema
 from bot.store.chain import Head
 from bot.store.database import is_sqlite

@@ -12,7 +12,7 @@ import pytest
 
 from bot import announce, outbox
 from bot.errors import StorageError
-from bot.model import Denied, Held
+from bot.events import Denied, Held
 from bot.outbox import SlackPace
 from sandbox.slack.model import Message
 from tests.bot.builders import NOW

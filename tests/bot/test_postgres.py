@@ -19,7 +19,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StorageError
-from bot.model import Request, Requested
+from bot.events import Requested
+from bot.model import Request
 from bot.store import Store, Unit, schema
 from bot.store import postgres as in_postgres
 from bot.store.chain import Head

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, select
 
 from bot.errors import StorageError
-from bot.model import ApprovalTakenBack, Approved, Denied, OrderRead, Permitted, Person, order_key
+from bot.events import ApprovalTakenBack, Approved, Denied, OrderRead, Permitted
+from bot.model import Person, order_key
 from bot.store import Store, Unit, postgres, prepared
 from bot.store.chain import Head
 from bot.store.database import said

@@ -14,7 +14,7 @@ import pytest
 import bot.audit
 from bot.audit.month import bounds, share
 from bot.audit.report import in_short
-from bot.model import (
+from bot.events import (
     Answered,
     Approved,
     AttemptRefused,
@@ -24,11 +24,10 @@ from bot.model import (
     FollowedUp,
     OrderRead,
     Permitted,
-    Person,
     QuorumReached,
     Requested,
-    digest,
 )
+from bot.model import Person, digest
 from bot.store import Store
 from providers.contract import Outcome, Result
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, DAVE, TEAM, an_order

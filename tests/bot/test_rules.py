@@ -7,54 +7,49 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.errors import Refused
-from bot.model import (
-    Answered,
-    ApprovalTakenBack,
-    ApprovalVerified,
-    ApprovalVoided,
+from bot.commands import (
     Approve,
-    Approved,
     CallPerson,
-    Closed,
-    ClosingProposed,
     Command,
     ConfirmClosing,
-    Denied,
     Deny,
-    Eligibility,
     Escalate,
-    Escalated,
-    Event,
     Expire,
-    Expired,
-    Finding,
-    Held,
-    Interrupted,
     Judge,
-    OrderRead,
-    Permitted,
-    Person,
     ProposeClosing,
     Question,
-    Questioned,
-    QuorumReached,
     RecordAnswer,
     RecordFollowUp,
     RecordInterruption,
     RecordLoss,
     RecordOrder,
-    Request,
-    Requested,
-    State,
     TakeBack,
     TakePermit,
-    Verdict,
     Withdraw,
-    Withdrawn,
-    closing_digest,
-    digest,
 )
+from bot.errors import Refused
+from bot.events import (
+    Answered,
+    ApprovalTakenBack,
+    ApprovalVerified,
+    ApprovalVoided,
+    Approved,
+    Closed,
+    ClosingProposed,
+    Denied,
+    Escalated,
+    Event,
+    Expired,
+    Held,
+    Interrupted,
+    OrderRead,
+    Permitted,
+    Questioned,
+    QuorumReached,
+    Requested,
+    Withdrawn,
+)
+from bot.model import Eligibility, Finding, Person, Request, State, Verdict, closing_digest, digest
 from bot.rules import decide, evolve, replay
 from providers.contract import OrderState, Outcome, Result, Standing
 

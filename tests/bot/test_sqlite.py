@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import StorageError
-from bot.model import Denied, Requested
+from bot.events import Denied, Requested
 from bot.store import Store, Unit, sqlite
 from bot.store.chain import Head
 from tests.bot.builders import ALICE, BOB, CHANNEL, NOW, TEAM

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import StorageError
-from bot.model import (
+from bot.events import (
     ApprovalTakenBack,
     ApprovalVoided,
     Approved,
@@ -27,10 +27,9 @@ from bot.model import (
     Event,
     OrderRead,
     Permitted,
-    Request,
     Requested,
-    State,
 )
+from bot.model import Request, State
 from bot.store import Store, Unit, postgres, sqlite
 from bot.store.chain import Head
 from bot.store.slots import Claimed

@@ -9,7 +9,7 @@ import pytest
 
 from bot.blocks.thread import thread_line
 from bot.blocks.words import word
-from bot.model import (
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     ApprovalVerified,
@@ -22,7 +22,6 @@ from bot.model import (
     Escalated,
     Event,
     Expired,
-    Finding,
     FollowedUp,
     Held,
     Interrupted,
@@ -31,11 +30,10 @@ from bot.model import (
     PersonCalled,
     Questioned,
     QuorumReached,
-    Request,
     Requested,
-    State,
     Withdrawn,
 )
+from bot.model import Finding, Request, State
 from providers.contract import Outcome, Result
 from tests.bot.builders import (
     ALICE,

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from bot.errors import StorageError
-from bot.model import Denied
+from bot.events import Denied
 from bot.store import Store, Unit, deadline, slots, together, within
 from bot.store.chain import Head
 from bot.store.slots import Terms

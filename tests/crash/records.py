@@ -15,7 +15,8 @@ from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, select
 
 from bot.announce import Kind
-from bot.model import Approved, Permitted, Request
+from bot.events import Approved, Permitted
+from bot.model import Request
 from bot.store import Unit
 from bot.store.chain import Head
 from bot.store.tables import MessageRow

@@ -18,7 +18,7 @@ import pytest
 
 from bot import cli
 from bot.cli import run
-from bot.model import Approved, OrderRead, Requested
+from bot.events import Approved, OrderRead, Requested
 from bot.store import Store, Unit, schema
 from bot.store.chain import Head
 from tests.bot.builders import ALICE, BOB, CHANNEL, NOW, TEAM, an_order

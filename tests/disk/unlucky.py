@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import StorageError
-from bot.model import Denied, Requested, State
+from bot.events import Denied, Requested
+from bot.model import State
 from bot.store import Store, Unit
 from bot.store.chain import Head
 from tests.bot.builders import ALICE, BOB, CHANNEL, NOW, TEAM

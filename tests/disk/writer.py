@@ -20,17 +20,8 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from bot.errors import StorageError
-from bot.model import (
-    Answered,
-    Approved,
-    Denied,
-    Event,
-    OrderRead,
-    Permitted,
-    QuorumReached,
-    Request,
-    Requested,
-)
+from bot.events import Answered, Approved, Denied, Event, OrderRead, Permitted, QuorumReached, Requested
+from bot.model import Request
 from bot.store import Store, Unit
 from providers.contract import Outcome, Result
 from tests.bot.builders import ALICE, BOB, CAROL, CHANNEL, NOW, TEAM, an_order

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bot.blocks.words import word
-from bot.model import Approved, Denied, Event, Expired, OrderRead, Permitted, Request, State, Withdrawn
+from bot.events import Approved, Denied, Event, Expired, OrderRead, Permitted, Withdrawn
+from bot.model import Request, State
 from bot.rules import replay
 from bot.store import Store, Unit
 from bot.store.chain import Head

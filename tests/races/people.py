@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from bot.model import Permitted, State
+from bot.events import Permitted
+from bot.model import State
 from tests.races.stage import Stage
 
 HURRY = 0.2

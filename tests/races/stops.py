@@ -17,7 +17,7 @@ from random import Random
 import psycopg
 from sqlalchemy.engine import make_url
 
-from bot.model import Permitted
+from bot.events import Permitted
 from bot.store import schema
 from sandbox.vendors.vendor import Fault
 from tests.races.fleet import PATIENCE, Fleet, Member, fleet_in, until

@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from bot.app import Bot, Roles
-from bot.model import Answered, Interrupted, Permitted
+from bot.events import Answered, Interrupted, Permitted
 from bot.store.work import NAME_LENGTH
 from providers import ADAPTERS
 from providers.contract import Attempt, Outcome

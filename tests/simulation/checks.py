@@ -9,18 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bot.errors import ChainBroken
-from bot.model import (
-    ENDED,
-    OPEN,
-    WORDS,
-    AttemptRefused,
-    Event,
-    Permit,
-    Person,
-    Request,
-    State,
-    reference_key,
-)
+from bot.events import AttemptRefused, Event
+from bot.model import ENDED, OPEN, WORDS, Permit, Person, Request, State, reference_key
 from bot.store import Unit
 from bot.store.chain import Head
 from bot.store.codec import load_event, load_request

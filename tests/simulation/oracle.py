@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bot.model import (
-    ENDED,
+from bot.events import (
     Answered,
     ApprovalTakenBack,
     ApprovalVerified,
@@ -16,19 +15,15 @@ from bot.model import (
     Closed,
     ClosingProposed,
     Denied,
-    Eligibility,
     Event,
     Expired,
     FollowedUp,
     OrderRead,
     Permitted,
-    Person,
-    Request,
     Requested,
-    State,
     Withdrawn,
-    digest,
 )
+from bot.model import ENDED, Eligibility, Person, Request, State, digest
 from bot.rules import evolve
 from providers.contract import OrderState, Result, Standing
 

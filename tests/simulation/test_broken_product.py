@@ -14,7 +14,9 @@ import pytest
 
 from bot import agenda, model, rules
 from bot.clicks import Click
-from bot.model import Command, Event, FollowedUp, RecordAnswer, Request, State
+from bot.commands import Command, RecordAnswer
+from bot.events import Event, FollowedUp
+from bot.model import Request, State
 from bot.outbox import Outbox
 from bot.store import Unit
 from bot.store.messages import OwedMessage
