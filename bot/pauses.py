@@ -156,7 +156,7 @@ class Pauses:
         unsure = [verdict for verdict in verdicts if verdict.answer is Eligibility.CANNOT_TELL]
         rule = "cannot_verify" if unsure else "not_approver"
         note = {"by": str(by), "action": action, "provider": provider, "rule": rule}
-        await self._store.write(lambda unit: unit.note(NOT_ALLOWED, note))
+        await self._store.write(lambda unit: unit.note(NOT_ALLOWED, note), even_late=True)
         if unsure:
             raise Refused(
                 rule,

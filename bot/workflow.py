@@ -179,7 +179,7 @@ class Workflow(RequestViews):
             raise  # only told: whoever knows may ask all the same, and who has asked knows
         except Refused as refused:
             told = refusal(account, by, refused)
-            await self._store.write(lambda unit: unit.note(ASK_REFUSED, told))
+            await self._store.write(lambda unit: unit.note(ASK_REFUSED, told), even_late=True)
             raise
 
     async def _submit(self, ask: Ask, by: Person, account: Account) -> Request:
@@ -313,7 +313,7 @@ class Workflow(RequestViews):
             shown = self.by_name(request) if request and request.team == by.team else None
             owe(unit, announce.refusal(channel, by, problem, shown))
 
-        await self._store.write(answer)
+        await self._store.write(answer, even_late=True)
 
     async def whisper(self, channel: str, person: Person, text: str) -> None:
         """Owe one person a private answer."""
@@ -326,7 +326,7 @@ class Workflow(RequestViews):
             unit.home_opened(str(person))
             owe(unit, announce.home(person, is_awaited=True))
 
-        await self._store.write(note)
+        await self._store.write(note, even_late=True)  # Slack was told already that it arrived
 
     async def simulate(self, account: Account, by: Person) -> Simulation:
         """What would become of a request of `by`, as far as is known now. Raises `Refused` for somebody

@@ -43,6 +43,10 @@ _NEVER_REPEATED = frozenset({"paced", "too_large", "unusable_request", "read_tim
 _GATEWAY_TROUBLE = frozenset({502, 503, 504})
 _WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 """An empty one is announced as well."""
+_OURS = frozenset(
+    {"host", "user-agent", "accept-encoding", "connection", "content-length", "transfer-encoding"}
+)
+"""Headers that no provider has a say in."""
 _MAX_DIGITS = 40
 _UNPUBLISHED = (15, 4 / 3)
 """The pace where a provider publishes none: 15 calls at once and one more every 4/3 of a second, which
@@ -259,7 +263,6 @@ class Http:
         content: bytes | None,
         progress: _Progress,
     ) -> httpcore.Request:
-        server = self._server
         search = "?" + urlencode(query, quote_via=quote, safe="") if query else ""
         given = {"Host": self._host, "Accept": "application/json", **(headers or {})}
         given |= {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
@@ -272,10 +275,10 @@ class Http:
             target = (self._prefix + path + search).encode("ascii")
             return httpcore.Request(
                 method,
-                httpcore.URL(scheme=server.scheme, host=server.host, port=server.port, target=target),
+                self._server,
                 headers=list(given.items()),
                 content=content,
-                extensions={"trace": progress},
+                extensions={"target": target, "trace": progress},
             )
         except (ValueError, TypeError):
             pass  # raised below, so that the new error does not hold on to the old one and what it quotes
@@ -325,8 +328,8 @@ class Http:
 
 _FIRST_BYTE = "http11.send_request_headers.started"
 """The connection says so, and waits for us, right before it writes."""
-_TROUBLE = (httpcore.NetworkError, httpcore.ProtocolError)
-"""Whatever goes wrong on a connection that has no deadlines of its own and no proxy."""
+_TROUBLE = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+"""Whatever goes wrong on a connection without a proxy. Only the system limits how long its steps take."""
 
 
 class _Progress:
@@ -370,9 +373,9 @@ async def _deadline(seconds: float, progress: _Progress) -> AsyncIterator[None]:
 
 def _code_of(error: Exception, progress: _Progress) -> str:
     match error:
-        case httpcore.ConnectError():
+        case httpcore.ConnectError() | httpcore.ConnectTimeout():
             return "tls_error" if progress.phase.startswith("connection.start_tls") else "connect_error"
-        case httpcore.NetworkError() | OSError():
+        case httpcore.NetworkError() | httpcore.TimeoutException() | OSError():
             return "connection_lost"
         case httpcore.RemoteProtocolError() if "disconnected" in str(error) or "closed" in str(error):
             return "connection_lost"  # only the wording depends on this text, no decision does
@@ -464,6 +467,8 @@ def _check_path(path: str) -> None:
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
+    if any(name.lower() in _OURS for name in headers):
+        raise ValueError("a header that is not the provider's")
     if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
         raise ValueError("unusable header")
 

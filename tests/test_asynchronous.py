@@ -22,8 +22,10 @@ class Clock:
 
 
 async def later(world: World, clock: Clock, passed: timedelta) -> None:
-    """Let time pass, and something happen that makes the bot look at its agenda."""
+    """Let time pass, and something happen; the bot looks at its agenda, as it does now and then."""
     clock.ahead += passed
+    assert world.bot
+    world.bot._worker.wake()
     dan = world.person("dan")
     await dan.command("/cancel-order", f"payvalida {world.vendor('payvalida').new_order()} something else")
     assert (await (await dan.modal()).submit()).ok

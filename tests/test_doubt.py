@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from bot.commands import TakePermit
-from bot.model import Permit
+from bot.model import Permit, Request
 from sandbox.slack.model import Message
 from sandbox.vendors.digicert import DigiCertVendor
 from sandbox.vendors.servertastic import ServertasticVendor
@@ -159,25 +160,69 @@ async def test_a_cancel_whose_permit_the_database_has_lost_needs_a_person(
     assert OLDER in (await readiness(world))[1], "a restart forgets nothing"
 
 
+def in_line(world: World, others: int) -> list[asyncio.Task[None]]:
+    """So many others that are to be written, each of which is tried for two seconds while nobody can."""
+    assert world.bot
+    store = world.bot._worker._workflow._store
+    return [asyncio.create_task(store.write(lambda unit: unit.rewrite())) for _ in range(others)]
+
+
 @pytest.mark.parametrize("others", [0, 1, 3])
 async def test_a_click_that_cannot_be_stored_is_not_answered_with_ok_nor_stored_later(
     world: World, others: int
 ) -> None:
-    """Others that are to be written wait as well, and each of them is tried for two seconds."""
     card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
-    assert world.bot
-    store = world.bot._worker._workflow._store
     with held(world.database):
-        before = [asyncio.create_task(store.write(lambda unit: unit.rewrite())) for _ in range(others)]
+        before = in_line(world, others)
         await asyncio.sleep(0)
         answer = await world.approve("bob", card)
     assert not answer.ok
-    await asyncio.gather(*before, store.write(lambda unit: unit.rewrite()), return_exceptions=True)
+    await asyncio.gather(*before, return_exceptions=True)
+    await world.said("bob", "The database")  # when there is time for it
     await world.stop_bot()
     assert rows(world.database, "SELECT * FROM event WHERE kind = 'approved'") == []
     late = [problem for problem in world.workspace.problems if "acknowledged after" in problem]
     assert late == [], "nor by anybody else, too late"
     world.workspace.problems.clear()  # that there was no answer in time is the point
+
+
+async def test_a_click_whose_commit_takes_too_long_is_not_answered_with_ok(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By nobody: Bolt asks whoever else listens to buttons when the first has not answered in time."""
+    card = await world.asked("alice", "digicert", world.vendor("digicert").samples["cancellable"])
+    assert world.bot
+    workflow, done = world.bot._worker._workflow, asyncio.Event()
+    approve = workflow.approve
+
+    async def and_take_long(*clicked: Any) -> Request:
+        after = await approve(*clicked)
+        await done.wait()
+        return after
+
+    monkeypatch.setattr(workflow, "approve", and_take_long)
+    with capture_logs() as log:
+        answer = await world.approve("bob", card)
+        assert not answer.ok
+        async with asyncio.timeout(20):
+            while not any(line["event"] == "answered_too_late" for line in log):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # it tells nobody but its log that it has given up
+    done.set()
+    await world.stop_bot()
+    assert [problem for problem in world.workspace.problems if "acknowledged after" in problem] == []
+    world.workspace.problems.clear()
+
+
+async def test_a_home_that_is_opened_while_the_database_is_busy_is_painted_when_it_is_not(
+    world: World,
+) -> None:
+    """Slack was told that it arrived, so nobody sees an error or says it again."""
+    with held(world.database):
+        before = in_line(world, 2)
+        await asyncio.sleep(0)
+        looking = asyncio.create_task(world.person("bob").open_home(20))
+        await asyncio.gather(*before, return_exceptions=True)  # four seconds
+    await looking
 
 
 async def test_a_no_of_which_a_look_up_shows_that_nothing_changed_is_a_refusal(world: World) -> None:

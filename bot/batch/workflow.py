@@ -69,7 +69,7 @@ class Batches(BatchViews):
             raise  # only told: whoever knows may ask all the same, and who has asked knows
         except Refused as refused:
             told = refusal(account, by, refused)
-            await self._store.write(lambda unit: unit.note(ASK_REFUSED, told))
+            await self._store.write(lambda unit: unit.note(ASK_REFUSED, told), even_late=True)
             raise
 
     async def _submit(self, ask: BatchAsk, by: Person, account: Account, lines: Sequence[Typed]) -> Batch:

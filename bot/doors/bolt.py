@@ -35,8 +35,8 @@ _ID = re.compile(r"[\x21-\x7e]+")
 SLACK_WAITS = 3.0
 """Seconds for an answer."""
 WORTH_WRITING = 2.4
-"""Seconds after which nothing of it is begun any more in the database. To find that it is too late takes as
-long as one try, 0.4 s, so that an answer that says so is still heard."""
+"""Seconds after which nothing of it is begun any more in the database: longer than all tries of one that has
+the database to itself, and soon enough for one that is begun just then to be answered in time."""
 
 
 def is_understood(payload: Body) -> bool:

@@ -10,7 +10,7 @@ from slack_bolt.response import BoltResponse
 
 from bot.blocks.forms import RequestForm, chosen_of, request_form
 from bot.clicks import Click
-from bot.errors import CountersignError, Refused
+from bot.errors import CountersignError, Refused, StorageError
 from bot.listeners.payload import clicked, text_at, who_acted
 from bot.logs import get_logger
 from bot.model import Person
@@ -30,6 +30,9 @@ async def attempt(what: str, work: Awaitable[T]) -> T | CountersignError:
     """The result of `work`, or the problem to tell the person about. Never raises."""
     try:
         return await work
+    except StorageError as problem:
+        log.warning("not_stored", what=what, why=problem.advice)
+        return problem
     except CountersignError as problem:
         return problem
     except Exception:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from math import inf
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from bot.events import AttemptRefused, Event, Permitted
 from bot.logs import get_logger
 from bot.model import Person
 from bot.store.database import open_database, said
-from bot.store.deadline import deadline, must_not_have_passed
+from bot.store.deadline import deadline
 from bot.store.slots import Slots
 from bot.store.together import Piece, Together
 from bot.store.transaction import MESSAGES, WORK, Known, News, utc_now
@@ -68,7 +69,7 @@ class Store:
         transaction still, and in nobody's context."""
         self._after_news.append(tell)
 
-    async def write(self, work: Callable[[Unit], T]) -> T:
+    async def write(self, work: Callable[[Unit], T], *, even_late: bool = False) -> T:
         """Run `work` in a transaction and return when it is durable.
 
         Raises whatever `work` raised, with nothing written, or `StorageError` when the database
@@ -76,9 +77,9 @@ class Store:
         another one failed, because the database was busy, or after it was committed if the connection
         broke just then. So it must not act outside of the unit, and doing it twice must be as good as
         once. When whoever awaits this is cancelled it may be done or not. Within a `deadline` it is not
-        begun after that: then nothing is written, however long the others took.
+        begun after that, however long others took before it, unless it is of use `even_late`.
         """
-        piece = Piece(work, deadline())
+        piece = Piece(work, inf if even_late else deadline())
         try:
             result = await self._writing.run(piece)
         except StorageError:
@@ -141,7 +142,7 @@ class Store:
 
     def _write_one(self, piece: Piece[Any]) -> None:
         def once() -> None:
-            must_not_have_passed(piece.until)  # rather than wait for the database, and find it out then
+            piece.must_be_in_time()  # before it waits for the database; it looks again after that
             self._write_all([piece])
 
         self._try(once)
@@ -181,10 +182,12 @@ class Store:
         self._is_untidy = self._is_untidy or any(unit.wiped for unit in units)
 
     def _tell(self, piece: Piece[Any], is_done: bool) -> None:
-        """A piece that ran twice may have been committed the first time, so what the first run claimed or
-        owed is announced as well; and one that failed may hold claims. At worst somebody looks in vain."""
+        """A piece that ran twice may have been committed the first time, and so may one that failed at its
+        end: what each run claimed or owed is announced as well. One that failed before may hold claims. At
+        worst somebody looks in vain."""
         committed = piece.units[-1:] if is_done else []
-        doubtful = piece.units[:-1] if is_done else [unit for unit in piece.units if unit.claimed]
+        perhaps = [unit for unit in piece.units if unit.is_whole or unit.claimed]
+        doubtful = piece.units[:-1] if is_done else perhaps
         told = [unit.doubtful_news for unit in doubtful] + [unit.news for unit in committed]
         for news in filter(None, told):
             for tell in self._after_news:

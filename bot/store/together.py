@@ -14,6 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
+from bot.errors import StorageError
 from bot.logs import get_logger
 from bot.store.deadline import must_not_have_passed
 from bot.store.unit import Unit
@@ -44,10 +45,15 @@ class Piece(Generic[T]):
 
     def run_in(self, unit: Unit) -> Unit:
         """Raises what the work raises, and `StorageError` when it is too late."""
-        must_not_have_passed(self.until)
+        self.must_be_in_time()
         self.units.append(unit)
         self._result = [self.work(unit)]
+        unit.is_whole = True
         return unit
+
+    def must_be_in_time(self) -> None:
+        """Raises `StorageError`."""
+        must_not_have_passed(self.until, was_begun=bool(self.units))
 
     @property
     def result(self) -> T:
@@ -61,6 +67,14 @@ class _Wish:
     piece: Piece[Any]
     done: asyncio.Future[None]
     problem: BaseException | None = None
+
+    def is_late(self) -> bool:
+        """If so, it has failed."""
+        try:
+            self.piece.must_be_in_time()
+        except StorageError as late:
+            self.problem = late
+        return self.problem is not None
 
     def tell(self) -> None:
         if not self.done.done():  # whoever waited may have gone
@@ -176,8 +190,10 @@ class Together:
 
 
 def _in_time(wishes: Iterator[_Wish]) -> Iterator[_Wish]:
-    """The first, and then one after the other for as long as there is time."""
+    """One after the other for as long as there is time, without those for which it is too late."""
     until = monotonic() + LONG_ENOUGH
-    yield next(wishes)
-    while monotonic() < until and (wish := next(wishes, None)):
-        yield wish
+    for wish in wishes:
+        if not wish.is_late():
+            yield wish
+            if monotonic() >= until:
+                return

@@ -78,6 +78,8 @@ class Transaction:
         self._awaited_in: set[str] = set()
         self.saved: list[tuple[str | None, Event | str]] = []
         """What was added to the history: the events of requests, and the kinds of notes."""
+        self.is_whole = False
+        """All of it was done, and its commit may come."""
         self.wiped = False
         """A reference was deleted: its bytes must not stay in the write-ahead log."""
 

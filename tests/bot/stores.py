@@ -26,8 +26,8 @@ def on_commit(store: Store, wake: Callable[[], None]) -> None:
     """From now on `wake` is called after each transaction that was written."""
     write = store.write
 
-    async def and_wake(work: Callable[[Unit], T]) -> T:
-        result = await write(work)
+    async def and_wake(work: Callable[[Unit], T], *, even_late: bool = False) -> T:
+        result = await write(work, even_late=even_late)
         wake()
         return result
 

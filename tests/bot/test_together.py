@@ -242,18 +242,20 @@ async def test_what_somebody_waited_for_too_long_is_not_begun_and_the_others_are
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = Late(monkeypatch)
-    async with busy(store.write):
-        with within(2):
-            asked = [asyncio.ensure_future(store.write(note(1)))]
-        with within(3):
-            asked += [asyncio.ensure_future(store.write(note(2)))]
-        asked += [asyncio.ensure_future(store.write(note(3)))]
-        late.now = 2
-    too_late, in_time, whenever = await asyncio.gather(*asked, return_exceptions=True)
+    with counted("commit") as commits:
+        async with busy(store.write):
+            with within(3):
+                asked = [asyncio.ensure_future(store.write(note(1)))]
+            with within(2):
+                asked += [asyncio.ensure_future(store.write(note(2)))]
+                asked += [asyncio.ensure_future(store.write(note(3), even_late=True))]
+            asked += [asyncio.ensure_future(store.write(note(4)))]  # no block is in force any more
+            late.now = 2
+        first, too_late, *others = await asyncio.gather(*asked, return_exceptions=True)
     assert isinstance(too_late, StorageError)
-    assert "busy for too long" in too_late.advice
-    assert (in_time, whenever) == (2, 3)
-    assert numbers(store) == [2, 3]
+    assert "nothing was done" in too_late.advice
+    assert [first, *others] == numbers(store) == [1, 3, 4]
+    assert len(commits) == 2, "the one that they waited for, and one for the three that are in time"
 
 
 async def test_what_the_database_was_too_busy_for_is_not_tried_after_its_time(
@@ -270,6 +272,26 @@ async def test_what_the_database_was_too_busy_for_is_not_tried_after_its_time(
         await store.write(note(1))
     assert tried == [0, 1, 2]
     assert numbers(store) == []
+
+
+async def test_what_may_have_been_committed_is_told_and_not_called_undone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commit was not heard of, and it is too late to try it once more."""
+    late, told = Late(monkeypatch), list[News]()
+    store.on_news(told.append)
+
+    def is_lost(_connection: object) -> None:
+        late.now = 3
+        raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database is locked"))
+
+    def owe(unit: Unit) -> None:
+        unit.owe("r1", "card", request_id="r1", target="C1")
+
+    with at_each("commit", is_lost), within(2), pytest.raises(StorageError, match="not known whether"):
+        await store.write(owe)
+    await asyncio.sleep(0)
+    assert [news.owed_in for news in told] == [{"r1"}]
 
 
 async def test_what_waited_too_long_for_its_transaction_to_begin_is_not_written_in_it(

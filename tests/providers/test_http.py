@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import gzip
 import json
@@ -128,6 +129,7 @@ async def test_the_request_is_what_was_asked_for(serve: Serve) -> None:
     assert f"User-Agent: {USER_AGENT}\r\n" in head
     assert "Accept-Encoding: identity\r\n" in head
     assert "X-Key: k\r\n" in head
+    assert "Accept: application/json\r\n" in head
     assert "Content-Length: 2\r\n" in head
     assert head.count("Host: ") == 1
     assert f"Host: {server.url.removeprefix('http://')}\r\n" in head
@@ -221,6 +223,25 @@ async def test_a_path_that_would_become_another_one_is_never_sent(serve: Serve, 
     trouble = await failure(server.http().send("DELETE", path))
     assert (trouble.code, trouble.sent) == ("unusable_request", False)
     assert server.heard == []
+
+
+@pytest.mark.parametrize("name", ["Host", "host", "Content-Length", "connection", "Transfer-Encoding"])
+async def test_a_header_that_we_set_is_nobody_elses(serve: Serve, name: str) -> None:
+    server = await serve(answers())
+    trouble = await failure(server.http().send("PUT", "/a", headers={name: "1"}))
+    assert (trouble.code, trouble.sent) == ("unusable_request", False)
+    assert server.heard == []
+
+
+async def test_a_name_that_the_system_looks_for_too_long_is_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look_up(*_: object, **__: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "timed out")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    trouble = await failure(Http("https://api.example", HttpLimits()).send("PUT", "/a"))
+    assert (trouble.code, trouble.sent) == ("connect_error", False)
 
 
 @pytest.mark.parametrize("value", ["", "a\r\nX-Evil: 1", " a", "ü", "a\x00"])

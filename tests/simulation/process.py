@@ -216,7 +216,7 @@ class ProcessStore(Store):
     async def read_long(self, work: Callable[[Unit], T]) -> T:
         return await self.read(work)
 
-    async def write(self, work: Callable[[Unit], T]) -> T:
+    async def write(self, work: Callable[[Unit], T], *, even_late: bool = False) -> T:
         await self._reach(Effect.WRITE)
         trouble = self._trouble()
         if trouble == "refused":
