@@ -57,7 +57,7 @@ async def _one(stage: Stage, form: View) -> float:
             arrived.append(time.perf_counter())
 
     vendor.on_call.append(heard)
-    began = await stage.click_when_ready("carol", card, "approve")
+    began = await stage.clicked_at("carol", card, "approve")
     await vendor.wait_until(lambda: bool(arrived))
     vendor.on_call.remove(heard)
     await stage.outcome(card)

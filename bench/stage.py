@@ -110,9 +110,9 @@ class Stage:
         payload = self._pressed(who, card, action)
         return answered(await self.workspace.delivery.send("interactive", payload, accepts=False)).seconds
 
-    async def click_when_ready(self, who: str, card: Message, action: str) -> float:
-        """The same, but return when the last byte of the click had left, by `perf_counter`. What Slack does
-        before that, to make up a payload and a request, is neither the bot's nor a floor's."""
+    async def clicked_at(self, who: str, card: Message, action: str) -> float:
+        """Press that button, and return when the last byte of the click had left, by `perf_counter`. What
+        Slack does before that, to make up a payload and a request, is neither the bot's nor a floor's."""
         delivery = self.workspace.delivery
         body, headers = delivery.packed("interactive", self._pressed(who, card, action))
         url = urlsplit(delivery.request_url or "")

@@ -315,10 +315,6 @@ class Workflow(RequestViews):
 
         await self._store.write(answer, even_late=True)
 
-    async def whisper(self, channel: str, person: Person, text: str) -> None:
-        """Owe one person a private answer."""
-        await self._store.write(lambda unit: owe(unit, announce.whisper(channel, person, text)))
-
     async def home_opened(self, person: Person) -> None:
         """Somebody looks at the App Home: paint it, and keep it up to date for a while."""
 

@@ -287,7 +287,7 @@ class Http:
     async def _exchange(self, request: httpcore.Request, progress: _Progress) -> Answer:
         """One attempt on a connection of its own.
 
-        httpx's client, which sits on top of a pool of those, is left out on purpose: it is the part
+        httpx's client, which sits on top of such connections, is left out on purpose: it is the part
         that keeps cookies, follows redirects, reads the environment and logs URLs.
         """
         await self._turn()

@@ -68,8 +68,8 @@ class _Wish:
     done: asyncio.Future[None]
     problem: BaseException | None = None
 
-    def is_late(self) -> bool:
-        """If so, it has failed."""
+    def fail_if_late(self) -> bool:
+        """Returns whether it did."""
         try:
             self.piece.must_be_in_time()
         except StorageError as late:
@@ -193,7 +193,7 @@ def _in_time(wishes: Iterator[_Wish]) -> Iterator[_Wish]:
     """One after the other for as long as there is time, without those for which it is too late."""
     until = monotonic() + LONG_ENOUGH
     for wish in wishes:
-        if not wish.is_late():
+        if not wish.fail_if_late():
             yield wish
             if monotonic() >= until:
                 return

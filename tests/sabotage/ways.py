@@ -210,7 +210,7 @@ WAYS = (
         "one-late-for-all",
         "one that is too late undoes the transaction of all others",
         "bot/store/together.py",
-        "        if not wish.is_late():\n            yield wish\n            if",
+        "        if not wish.fail_if_late():\n            yield wish\n            if",
         "        if True:\n            yield wish\n            if",
         "tests/bot/test_together.py",
     ),
